@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+/// What manager and launcher say to each other: one fixed-size struct a packet of a SOCK_SEQPACKET socketpair(2).
+/// Descriptors travel by SCM_RIGHTS. A packet whose opcode, size or module is not what the launcher's table allows ends
+/// the manager: it is either broken or taken over.
+namespace belay::launcher {
+
+enum class Opcode : std::uint32_t {
+    // manager to launcher
+    start = 1,
+    signal,
+    heartbeat,
+    notify,
+    finish,
+    // launcher to manager
+    started = 64,
+    start_failed,
+    exited,
+    signal_received,
+};
+
+enum class Scope : std::uint32_t { process, tree };
+enum class Notification : std::uint32_t { ready, reloading, stopping, status };
+
+/// Start module number `module` of the plan. It must not be running.
+struct Start
+{
+    Opcode opcode = Opcode::start;
+    std::uint32_t module = 0;
+    std::uint32_t attempt = 0; ///< 0 for the first; for messages only
+};
+
+/// Send SIGTERM, SIGKILL or SIGABRT; nothing else is allowed. A module that already ended is not an error.
+struct Signal
+{
+    Opcode opcode = Opcode::signal;
+    std::uint32_t module = 0;
+    std::int32_t signal = 0;
+    Scope scope = Scope::process; ///< tree: the module's process group
+};
+
+struct Heartbeat
+{
+    Opcode opcode = Opcode::heartbeat;
+    std::uint32_t healthy = 0;
+    std::uint64_t sequence = 0;
+};
+
+/// Forwarded to systemd (sd_notify(3)): the launcher is the service's main process.
+struct Notify
+{
+    Opcode opcode = Opcode::notify;
+    Notification kind = Notification::status;
+    std::array<char, 248> text{}; ///< for `status`; NUL-terminated
+};
+
+/// Kill what still runs and exit with `exit_code` (0 to 255).
+struct Finish
+{
+    Opcode opcode = Opcode::finish;
+    std::int32_t exit_code = 0;
+};
+
+/// The program is executing. Carries its pidfd and, with `prefix_output`, the read end of its output.
+struct Started
+{
+    Opcode opcode = Opcode::started;
+    std::uint32_t module = 0;
+    std::int32_t pid = 0;
+    std::uint32_t reserved = 0;
+    std::uint64_t forked_ns = 0;   ///< CLOCK_MONOTONIC
+    std::uint64_t executed_ns = 0; ///< CLOCK_MONOTONIC
+};
+
+/// The program never ran.
+struct StartFailed
+{
+    Opcode opcode = Opcode::start_failed;
+    std::uint32_t module = 0;
+    std::uint32_t stage = 0; ///< StageId of launcher/stages.hpp
+    std::int32_t error = 0;  ///< errno
+};
+
+/// A started module's main process ended. `status` is wait(2)'s.
+struct Exited
+{
+    Opcode opcode = Opcode::exited;
+    std::uint32_t module = 0;
+    std::int32_t pid = 0;
+    std::int32_t status = 0;
+    std::uint64_t user_us = 0;   ///< CPU time
+    std::uint64_t system_us = 0; ///< CPU time
+    std::uint64_t max_rss_kb = 0;
+};
+
+struct SignalReceived
+{
+    Opcode opcode = Opcode::signal_received;
+    std::int32_t signal = 0; ///< SIGINT, SIGTERM or SIGHUP
+};
+
+constexpr std::size_t largest_packet = sizeof(Notify);
+
+} // namespace belay::launcher
