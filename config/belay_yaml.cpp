@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/nearest.hpp"
+#include "config/workspace.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+namespace belay::config {
+
+namespace {
+
+struct LimitName
+{
+    const char* name;
+    int resource;
+};
+
+/// systemd.exec(5)'s names of setrlimit(2)'s resources.
+constexpr std::array limit_names{
+    LimitName{"LimitCPU", RLIMIT_CPU},           LimitName{"LimitFSIZE", RLIMIT_FSIZE},
+    LimitName{"LimitDATA", RLIMIT_DATA},         LimitName{"LimitSTACK", RLIMIT_STACK},
+    LimitName{"LimitCORE", RLIMIT_CORE},         LimitName{"LimitRSS", RLIMIT_RSS},
+    LimitName{"LimitNOFILE", RLIMIT_NOFILE},     LimitName{"LimitAS", RLIMIT_AS},
+    LimitName{"LimitNPROC", RLIMIT_NPROC},       LimitName{"LimitMEMLOCK", RLIMIT_MEMLOCK},
+    LimitName{"LimitLOCKS", RLIMIT_LOCKS},       LimitName{"LimitSIGPENDING", RLIMIT_SIGPENDING},
+    LimitName{"LimitMSGQUEUE", RLIMIT_MSGQUEUE}, LimitName{"LimitNICE", RLIMIT_NICE},
+    LimitName{"LimitRTPRIO", RLIMIT_RTPRIO},     LimitName{"LimitRTTIME", RLIMIT_RTTIME},
+};
+
+std::optional<rlim_t> parse_limit(std::string_view text)
+{
+    if (text == "infinity")
+        return RLIM_INFINITY;
+    rlim_t value = 0;
+    const auto* end = text.data() + text.size();
+    const auto [stop, code] = std::from_chars(text.data(), end, value);
+    return code == std::errc{} && stop == end ? std::optional{value} : std::nullopt;
+}
+
+class BelayYaml
+{
+public:
+    explicit BelayYaml(Workspace& work) : work_(work) {}
+
+    void read(const Node& root)
+    {
+        for (const auto& member : root.members) {
+            if (member.key == "modules")
+                modules(member.value);
+            else if (member.key == "broker")
+                broker(member.value);
+            else
+                unknown(member, {"modules", "broker"});
+        }
+    }
+
+private:
+    void unknown(const Member& member, const std::vector<std::string>& names)
+    {
+        report_error(work_.diagnostics, member.key_node, "unknown key `" + member.key + "`",
+                     suggest(member.key, names));
+    }
+
+    bool is_mapping(const Node& node, const std::string& what)
+    {
+        if (!node.is(Node::Kind::mapping))
+            report_error(work_.diagnostics, node, "`" + what + "` must be a mapping");
+        return node.is(Node::Kind::mapping);
+    }
+
+    void broker(const Node& node)
+    {
+        constexpr double longest = 86400;
+        if (!is_mapping(node, "broker"))
+            return;
+        for (const auto& member : node.members) {
+            const auto& value = member.value;
+            const double seconds = value.is(Node::Kind::integer) ? value.integer : value.number;
+            if (member.key != "connect_timeout")
+                unknown(member, {"connect_timeout"});
+            else if ((!value.is(Node::Kind::integer) && !value.is(Node::Kind::number)) || seconds < 0 ||
+                     seconds > longest)
+                report_error(work_.diagnostics, value, "`connect_timeout` must be seconds, from 0 to 86400");
+            else
+                work_.result.settings.broker.connect_timeout_ms =
+                    static_cast<std::uint32_t>(std::lround(seconds * 1000));
+        }
+    }
+
+    void modules(const Node& node)
+    {
+        if (!is_mapping(node, "modules"))
+            return;
+        for (const auto& member : node.members) {
+            if (!is_mapping(member.value, member.key))
+                continue;
+            auto& policy = work_.result.policies[member.key];
+            for (const auto& item : member.value.members) {
+                if (item.key == "capabilities")
+                    capabilities(item.value, policy);
+                else if (item.key == "limits")
+                    limits(item.value, policy);
+                else
+                    unknown(item, {"capabilities", "limits"});
+            }
+        }
+    }
+
+    void capabilities(const Node& node, ModulePolicy& policy)
+    {
+        policy.capabilities.emplace();
+        if (!node.is(Node::Kind::sequence))
+            report_error(work_.diagnostics, node, "`capabilities` must be a list", "write [] for none");
+        for (const auto& item : node.items) {
+            if (item.is(Node::Kind::string))
+                policy.capabilities->push_back(item.text);
+            else
+                report_error(work_.diagnostics, item, "a capability must be a name such as CAP_NET_RAW");
+        }
+    }
+
+    void limits(const Node& node, ModulePolicy& policy)
+    {
+        if (!is_mapping(node, "limits"))
+            return;
+        for (const auto& member : node.members) {
+            const auto* known = std::find_if(limit_names.begin(), limit_names.end(),
+                                             [&](const LimitName& one) { return one.name == member.key; });
+            if (known == limit_names.end()) {
+                std::vector<std::string> names;
+                for (const auto& one : limit_names)
+                    names.emplace_back(one.name);
+                unknown(member, names);
+                continue;
+            }
+            const auto text =
+                member.value.is(Node::Kind::integer) ? std::to_string(member.value.integer) : member.value.text;
+            const auto colon = text.find(':');
+            const auto soft = parse_limit(text.substr(0, colon));
+            const auto hard = colon == std::string::npos ? soft : parse_limit(text.substr(colon + 1));
+            if (!soft || !hard || *soft > *hard)
+                report_error(work_.diagnostics, member.value, "`" + member.key + "` is no valid limit",
+                             "write a number, infinity, or \"soft:hard\" with soft not above hard");
+            else
+                policy.limits.push_back({known->resource, *soft, *hard});
+        }
+    }
+
+    Workspace& work_;
+};
+
+} // namespace
+
+void load_belay_yaml(Workspace& work)
+{
+    const auto path = work.result.settings.config_file.parent_path() / "belay.yaml";
+    std::error_code error;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(path, error)))
+        return;
+    if (const auto root = work.read(path))
+        BelayYaml{work}.read(*root);
+}
+
+} // namespace belay::config

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/diagnostics.hpp"
+#include "launcher/plan.hpp"
+
+#include <nlohmann/json.hpp>
+#include <tl/expected.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+/// EVerest's configuration as immutable values (everest-docs/config.md). Nothing here forks, connects or logs.
+namespace belay::config {
+
+struct Broker
+{
+    std::string socket_path; ///< empty: TCP
+    std::string host;
+    std::uint16_t port = 1883;
+    std::string everest_prefix;               ///< with trailing slash
+    std::string external_prefix;              ///< verbatim
+    std::uint32_t connect_timeout_ms = 30000; ///< belay.yaml, `broker: connect_timeout`
+};
+
+struct Settings
+{
+    std::filesystem::path prefix, config_file, etc_dir, data_dir, modules_dir, interfaces_dir, types_dir, errors_dir,
+        schemas_dir, www_dir, logging_config_file;
+    Broker broker;
+    std::string telemetry_prefix; ///< with trailing slash
+    bool telemetry_enabled = false;
+    bool validate_schema = false;
+    bool forward_exceptions = false;
+    std::string run_as_user; ///< empty: stay as started
+};
+
+/// What one module may do to the configuration of others (config.md §5, `access`).
+struct ModuleAccess
+{
+    bool allow_read = false;
+    bool allow_write = false;
+    bool allow_set_read_only = false;
+};
+
+struct Access
+{
+    bool allow_global_read = false;
+    bool allow_global_write = false;
+    bool allow_set_read_only = false;
+    std::map<std::string, ModuleAccess> modules;
+};
+
+struct Module
+{
+    std::string id;
+    std::string name;
+    bool standalone = false; ///< by the configuration or by `--standalone`: not spawned
+    bool ignored = false;    ///< by `--ignore`: neither spawned nor waited for
+    std::optional<Access> access;
+    nlohmann::json config; ///< the `module_config` object of wire-protocol.md §4.2
+};
+
+/// Where something stands, for problems found after loading.
+struct Origin
+{
+    Location location;
+    std::string source;
+};
+
+/// What belay.yaml says about a module id, a module name or "*".
+struct ModulePolicy
+{
+    std::optional<std::vector<std::string>> capabilities; ///< the most it may ever have
+    std::vector<launcher::ResourceLimit> limits;
+};
+
+struct Configuration
+{
+    Settings settings;
+    std::map<std::string, Module> modules;
+    nlohmann::json manifests;                ///< name → manifest, defaults filled in, top-level `config` included
+    nlohmann::json interface_definitions;    ///< name → definition as published
+    nlohmann::json types;                    ///< "/stem" → `types:`; empty unless validate_schema
+    nlohmann::json schemas;                  ///< as published; null unless validate_schema
+    std::set<std::filesystem::path> sources; ///< every file that had a say, for the trust rule
+    std::map<std::string, ModulePolicy> policies; ///< belay.yaml, `modules:`
+    std::map<std::string, Origin> origins;        ///< "run_as_user", "<id>" and "<id>/capabilities/<index>"
+};
+
+struct LoadOptions
+{
+    std::string prefix;                             ///< `--prefix`; empty: the installed one
+    std::string config;                             ///< `--config`; empty: default.yaml
+    std::optional<std::string> everest_prefix;      ///< `--mqtt_everest_prefix`
+    std::set<std::string> standalone;               ///< `--standalone`
+    std::set<std::string> ignore;                   ///< `--ignore`
+    std::map<std::string, std::string> environment; ///< the process's environment
+};
+
+/// Loads and validates everything. Every problem found is in `diagnostics`; nothing is returned if one is an error.
+std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagnostics);
+
+/// Every manifest below the modules directory, defaults filled in: name → manifest (`--dumpmanifests`).
+std::optional<nlohmann::json> load_all_manifests(const LoadOptions& options, Diagnostics& diagnostics);
+
+struct PlanOptions
+{
+    bool root = false;                 ///< the effective uid is 0
+    launcher::CapabilityMask held = 0; ///< the permitted set of this process: what can be granted
+    bool prefix_output = false;
+    uid_t trusted_owner = 0; ///< `--trust-files-of`
+    std::map<std::string, std::string> environment;
+};
+
+/// What root will do. Modules that are standalone or ignored are not in it. Resolves executables, users, groups and
+/// capability names; a missing one is a diagnostic.
+std::optional<launcher::LaunchPlan> make_plan(const Configuration& configuration, const PlanOptions& options,
+                                              Diagnostics& diagnostics);
+
+} // namespace belay::config

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/workspace.hpp"
+#include "config/yaml.hpp"
+
+#include <utility>
+
+namespace belay::config {
+
+namespace fs = std::filesystem;
+
+std::optional<Node> Workspace::read(const fs::path& path)
+{
+    result.sources.insert(path);
+    return load_yaml(path, diagnostics);
+}
+
+bool Workspace::validate(const std::string& schema, Node& value, const std::string& what)
+{
+    const auto found = schemas.find(schema);
+    return found == schemas.end() || found->second.validator->validate(value, what, diagnostics);
+}
+
+void load_schemas(Workspace& work)
+{
+    for (const auto* name : {"config", "manifest", "interface", "type", "error-declaration-list"}) {
+        const auto node = work.read(work.result.settings.schemas_dir / (std::string{name} + ".yaml"));
+        if (!node)
+            continue;
+        auto& loaded = work.schemas[name];
+        loaded.document = to_json(*node);
+        loaded.validator = std::make_unique<SchemaValidator>(loaded.document);
+    }
+    if (!work.result.settings.validate_schema)
+        return;
+    work.result.schemas = nlohmann::json::object();
+    for (const auto& [name, loaded] : work.schemas)
+        work.result.schemas[name == "error-declaration-list" ? "error_declaration_list" : name] = loaded.document;
+}
+
+namespace {
+
+void load_modules(Workspace& work)
+{
+    auto* modules = work.main.find("active_modules");
+    if (modules == nullptr || !modules->is(Node::Kind::mapping))
+        return;
+    const Member* probe = nullptr;
+    for (const auto& member : modules->members) {
+        const auto* name = member.value.find("module");
+        if (name == nullptr || !name->is(Node::Kind::string))
+            continue;
+        if (name->text != "ProbeModule") {
+            load_manifest(work, name->text, *name);
+        } else if (probe != nullptr) {
+            report_error(work.diagnostics, *name,
+                         "there are two ProbeModules, `" + probe->key + "` and `" + member.key + "`", "remove one");
+        } else {
+            probe = &member;
+        }
+    }
+    if (probe != nullptr)
+        synthesise_probe_manifest(work);
+    for (const auto& [name, manifest] : work.manifests)
+        check_manifest(work, name);
+    for (const auto& member : modules->members) {
+        const auto manifest = work.manifests.find(member.value.string_at("module"));
+        work.result.modules[member.key] =
+            make_module(work, member.key, member.value, manifest == work.manifests.end() ? nullptr : &manifest->second);
+    }
+    check_wiring(work);
+}
+
+Workspace make_workspace(const LoadOptions& options, Diagnostics& diagnostics)
+{
+    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}};
+    work.result.manifests = nlohmann::json::object();
+    work.result.interface_definitions = nlohmann::json::object();
+    work.result.types = nlohmann::json::object();
+    return work;
+}
+
+void publish_manifests(Workspace& work)
+{
+    for (const auto& [name, manifest] : work.manifests)
+        work.result.manifests[name] = to_json(manifest);
+}
+
+/// Diagnostics that were there before the call are not the call's fault.
+bool ended_well(Diagnostics& all, const Diagnostics& found)
+{
+    for (const auto& item : found.all())
+        (item.severity == Severity::error) ? all.error(item.location, item.message, item.hint, item.source)
+                                           : all.warning(item.location, item.message, item.hint, item.source);
+    return !found.has_errors();
+}
+
+} // namespace
+
+std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagnostics)
+{
+    Diagnostics found;
+    auto work = make_workspace(options, found);
+    if (resolve_settings(work, true)) {
+        load_schemas(work);
+        apply_overlay(work);
+        work.validate("config", work.main, "the configuration");
+        load_types_and_errors(work);
+        load_belay_yaml(work);
+        load_modules(work);
+        publish_manifests(work);
+    }
+    if (!ended_well(diagnostics, found))
+        return std::nullopt;
+    return std::move(work.result);
+}
+
+std::optional<nlohmann::json> load_all_manifests(const LoadOptions& options, Diagnostics& diagnostics)
+{
+    Diagnostics found;
+    auto work = make_workspace(options, found);
+    if (resolve_settings(work, false)) {
+        load_schemas(work);
+        std::error_code error;
+        for (const auto& entry : fs::directory_iterator(work.result.settings.modules_dir, error))
+            if (fs::exists(entry.path() / "manifest.yaml", error))
+                load_manifest(work, entry.path().filename().string(), {});
+        publish_manifests(work);
+    }
+    if (!ended_well(diagnostics, found))
+        return std::nullopt;
+    return std::move(work.result.manifests);
+}
+
+} // namespace belay::config

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/node.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace belay::config {
+
+std::string SourceFile::line(int number) const
+{
+    std::size_t begin = 0;
+    for (int current = 1; current < number; ++current) {
+        begin = text.find('\n', begin);
+        if (begin == std::string::npos)
+            return {};
+        ++begin;
+    }
+    auto result = text.substr(begin, text.find('\n', begin) - begin);
+    if (!result.empty() && result.back() == '\r')
+        result.pop_back();
+    return result;
+}
+
+const Member* Node::find_member(std::string_view key) const
+{
+    const auto found = std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.key == key; });
+    return found == members.end() ? nullptr : &*found;
+}
+
+const Node* Node::find(std::string_view key) const
+{
+    const auto* member = find_member(key);
+    return member == nullptr ? nullptr : &member->value;
+}
+
+Node* Node::find(std::string_view key)
+{
+    const auto found = std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.key == key; });
+    return found == members.end() ? nullptr : &found->value;
+}
+
+std::string Node::string_at(std::string_view key, std::string fallback) const
+{
+    const auto* node = find(key);
+    return node != nullptr && node->is(Kind::string) ? node->text : std::move(fallback);
+}
+
+bool Node::boolean_at(std::string_view key) const
+{
+    const auto* node = find(key);
+    return node != nullptr && node->is(Kind::boolean) && node->boolean;
+}
+
+std::vector<std::string> Node::keys() const
+{
+    std::vector<std::string> result;
+    for (const auto& member : members)
+        result.push_back(member.key);
+    return result;
+}
+
+Location location_of(const Node& node)
+{
+    return {node.file ? node.file->name : std::string{}, node.line, node.column, node.length};
+}
+
+nlohmann::json to_json(const Node& node)
+{
+    switch (node.kind) {
+    case Node::Kind::null:
+        return nullptr;
+    case Node::Kind::boolean:
+        return node.boolean;
+    case Node::Kind::integer:
+        return node.integer;
+    case Node::Kind::number:
+        return node.number;
+    case Node::Kind::string:
+        return node.text;
+    case Node::Kind::sequence: {
+        auto result = nlohmann::json::array();
+        for (const auto& item : node.items)
+            result.push_back(to_json(item));
+        return result;
+    }
+    case Node::Kind::mapping:
+        break;
+    }
+    auto result = nlohmann::json::object();
+    for (const auto& member : node.members)
+        result[member.key] = to_json(member.value);
+    return result;
+}
+
+Node from_json(const nlohmann::json& value, const Node& place)
+{
+    Node result;
+    result.file = place.file;
+    result.line = place.line;
+    result.column = place.column;
+    result.length = place.length;
+    if (value.is_boolean()) {
+        result.kind = Node::Kind::boolean;
+        result.boolean = value.get<bool>();
+    } else if (value.is_number_integer()) {
+        result.kind = Node::Kind::integer;
+        result.integer = value.get<int>();
+    } else if (value.is_number()) {
+        result.kind = Node::Kind::number;
+        result.number = value.get<double>();
+    } else if (value.is_string()) {
+        result.kind = Node::Kind::string;
+        result.text = value.get<std::string>();
+    } else if (value.is_array()) {
+        result.kind = Node::Kind::sequence;
+        for (const auto& item : value)
+            result.items.push_back(from_json(item, place));
+    } else if (value.is_object()) {
+        result.kind = Node::Kind::mapping;
+        for (const auto& [key, item] : value.items())
+            result.members.push_back({key, result, from_json(item, place)});
+    }
+    return result;
+}
+
+void report_error(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint)
+{
+    diagnostics.error(location_of(place), std::move(message), std::move(hint),
+                      place.file ? place.file->line(place.line) : std::string{});
+}
+
+void report_warning(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint)
+{
+    diagnostics.warning(location_of(place), std::move(message), std::move(hint),
+                        place.file ? place.file->line(place.line) : std::string{});
+}
+
+std::string_view describe(Node::Kind kind)
+{
+    switch (kind) {
+    case Node::Kind::null:
+        return "null";
+    case Node::Kind::boolean:
+        return "a boolean";
+    case Node::Kind::integer:
+        return "an integer";
+    case Node::Kind::number:
+        return "a number";
+    case Node::Kind::string:
+        return "a string";
+    case Node::Kind::sequence:
+        return "a list";
+    case Node::Kind::mapping:
+        break;
+    }
+    return "a mapping";
+}
+
+} // namespace belay::config

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/diagnostics.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace belay::config {
+
+/// The text a node came from, kept so that a diagnostic can show the line.
+struct SourceFile
+{
+    std::string name;
+    std::string text;
+
+    /// Line `number`, counted from 1, without its end; empty if there is none.
+    [[nodiscard]] std::string line(int number) const;
+};
+
+struct Member;
+
+/// A YAML value that knows where it stands. Integers are 32 bits, as in EVerest.
+struct Node
+{
+    enum class Kind
+    {
+        null,
+        boolean,
+        integer,
+        number,
+        string,
+        sequence,
+        mapping
+    };
+
+    Kind kind = Kind::null;
+    bool boolean = false;
+    int integer = 0;
+    double number = 0;
+    std::string text;
+    std::vector<Node> items;
+    std::vector<Member> members;
+    std::shared_ptr<const SourceFile> file;
+    int line = 0;
+    int column = 0;
+    int length = 0;
+
+    [[nodiscard]] bool is(Kind wanted) const { return kind == wanted; }
+    /// The value of `key`; null if this is no mapping or has no such key.
+    [[nodiscard]] const Node* find(std::string_view key) const;
+    [[nodiscard]] Node* find(std::string_view key);
+    [[nodiscard]] const Member* find_member(std::string_view key) const;
+    /// The text of the string at `key`, or `fallback` if there is none.
+    [[nodiscard]] std::string string_at(std::string_view key, std::string fallback = {}) const;
+    [[nodiscard]] bool boolean_at(std::string_view key) const;
+    [[nodiscard]] std::vector<std::string> keys() const;
+};
+
+struct Member
+{
+    std::string key;
+    Node key_node; ///< where the key stands
+    Node value;
+};
+
+Location location_of(const Node& node);
+nlohmann::json to_json(const Node& node);
+
+/// A node for `value` that stands where `place` does.
+Node from_json(const nlohmann::json& value, const Node& place);
+
+void report_error(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint = {});
+void report_warning(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint = {});
+
+/// "a string", "a mapping", … for messages.
+std::string_view describe(Node::Kind kind);
+
+} // namespace belay::config

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/workspace.hpp"
+#include "config/yaml.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace belay::config {
+
+namespace {
+
+/// RFC 7396; what the overlay says keeps the overlay's lines.
+void merge(Node& target, Node patch)
+{
+    if (!patch.is(Node::Kind::mapping)) {
+        target = std::move(patch);
+        return;
+    }
+    if (!target.is(Node::Kind::mapping)) {
+        Node empty = patch;
+        empty.members.clear();
+        target = std::move(empty);
+    }
+    for (auto& member : patch.members) {
+        if (member.value.is(Node::Kind::null)) {
+            std::erase_if(target.members, [&](const Member& m) { return m.key == member.key; });
+            continue;
+        }
+        auto* existing = target.find(member.key);
+        if (existing == nullptr) {
+            Node fresh;
+            merge(fresh, std::move(member.value));
+            target.members.push_back({member.key, std::move(member.key_node), std::move(fresh)});
+        } else {
+            merge(*existing, std::move(member.value));
+        }
+    }
+}
+
+void refuse(Workspace& work, const Node& place, const std::string& key)
+{
+    report_error(work.diagnostics, place,
+                 "`" + key + "` is not allowed in an overlay: with run_as_user it may change parameter values only",
+                 "put it into " + work.result.settings.config_file.string());
+}
+
+void check_entry(Workspace& work, const Member& entry, const Node* modules)
+{
+    if (modules == nullptr || modules->find(entry.key) == nullptr) {
+        refuse(work, entry.key_node, entry.key);
+        return;
+    }
+    if (!entry.value.is(Node::Kind::mapping))
+        refuse(work, entry.key_node, entry.key);
+    for (const auto& member : entry.value.members) {
+        const bool values = member.key == "config_module" || member.key == "config_implementation";
+        if (!values)
+            refuse(work, member.key_node, member.key);
+        else if (!member.value.is(Node::Kind::mapping))
+            refuse(work, member.value, member.key);
+    }
+}
+
+/// The overlay may be written by the unprivileged user, so root takes no more than values from it.
+void check_values_only(Workspace& work, const Node& overlay)
+{
+    const auto* modules = std::as_const(work.main).find("active_modules");
+    for (const auto& member : overlay.members) {
+        if (member.key == "x-module-layout")
+            continue;
+        if (member.key != "active_modules" || !member.value.is(Node::Kind::mapping)) {
+            refuse(work, member.key_node, member.key);
+            continue;
+        }
+        for (const auto& entry : member.value.members)
+            check_entry(work, entry, modules);
+    }
+}
+
+} // namespace
+
+void apply_overlay(Workspace& work)
+{
+    const auto& settings = work.result.settings;
+    const auto path = settings.config_file.parent_path() / "user-config" / settings.config_file.filename();
+    std::error_code error;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(path, error)))
+        return;
+    // With run_as_user the overlay may belong to that user, so the trust rule must not demand it of root.
+    if (settings.run_as_user.empty())
+        work.result.sources.insert(path);
+    Diagnostics found;
+    auto overlay = load_yaml(path, found);
+    for (const auto& item : found.all())
+        work.diagnostics.warning(item.location, item.message, item.hint, item.source);
+    if (!overlay) {
+        work.diagnostics.warning({path.string(), 0, 0, 0}, "the overlay is unusable and is ignored", "repair it");
+        return;
+    }
+    if (!settings.run_as_user.empty())
+        check_values_only(work, *overlay);
+    merge(work.main, std::move(*overlay));
+}
+
+} // namespace belay::config

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/capabilities.hpp"
+#include "config/files.hpp"
+#include "config/nearest.hpp"
+#include "config/program.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <unistd.h>
+
+namespace belay::config {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Identity
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::vector<gid_t> groups;
+    std::string name, home, shell;
+};
+
+std::optional<Identity> look_up(const std::string& name, int& error)
+{
+    passwd entry{};
+    passwd* found = nullptr;
+    std::vector<char> buffer(4096);
+    while ((error = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found)) == ERANGE)
+        buffer.resize(buffer.size() * 2);
+    if (found == nullptr)
+        return std::nullopt;
+    Identity result{entry.pw_uid, entry.pw_gid, {}, entry.pw_name, entry.pw_dir, entry.pw_shell};
+    int count = 64;
+    result.groups.resize(static_cast<std::size_t>(count));
+    while (::getgrouplist(name.c_str(), entry.pw_gid, result.groups.data(), &count) < 0) {
+        count = std::max(count, static_cast<int>(result.groups.size()) * 2);
+        result.groups.resize(static_cast<std::size_t>(count));
+    }
+    result.groups.resize(static_cast<std::size_t>(count));
+    return result;
+}
+
+class Planner
+{
+public:
+    Planner(const Configuration& configuration, const PlanOptions& options, Diagnostics& diagnostics)
+        : configuration_(configuration),
+          options_(options),
+          diagnostics_(diagnostics),
+          privileged_(!configuration.settings.run_as_user.empty())
+    {}
+
+    launcher::LaunchPlan make()
+    {
+        launcher::LaunchPlan plan;
+        plan.trust_rule = privileged_ && options_.root;
+        plan.trusted_owner = options_.trusted_owner;
+        plan.prefix_output = options_.prefix_output;
+        if (privileged_)
+            resolve_identity();
+        for (const auto& [id, module] : configuration_.modules)
+            if (!module.standalone && !module.ignored)
+                plan.modules.push_back(plan_module(module));
+        if (some_kept_)
+            diagnostics_.warning({},
+                                 "modules without capabilities of their own run as root with everything root may do",
+                                 "set `run_as_user` under `settings`");
+        plan.manager = plan_manager();
+        return plan;
+    }
+
+private:
+    void complain(const std::string& origin, const std::string& message, const std::string& hint)
+    {
+        const auto found = configuration_.origins.find(origin);
+        if (found == configuration_.origins.end())
+            diagnostics_.error({}, message, hint);
+        else
+            diagnostics_.error(found->second.location, message, hint, found->second.source);
+    }
+
+    void warn(const std::string& origin, const std::string& message, const std::string& hint)
+    {
+        const auto found = configuration_.origins.find(origin);
+        if (found == configuration_.origins.end())
+            diagnostics_.warning({}, message, hint);
+        else
+            diagnostics_.warning(found->second.location, message, hint, found->second.source);
+    }
+
+    void resolve_identity()
+    {
+        const auto& user = configuration_.settings.run_as_user;
+        int error = 0;
+        if (auto identity = look_up(user, error))
+            identity_ = std::move(*identity);
+        else
+            complain("run_as_user",
+                     "the user `" + user + "` does not exist" + (error == 0 ? "" : ": " + errno_text(error)),
+                     "create it, for example with: useradd --system " + user);
+        if (!options_.root)
+            complain("run_as_user", "run_as_user is set, but only root can change the user",
+                     "start as root, or remove run_as_user");
+    }
+
+    void set_identity(launcher::ProcessPlan& process) const
+    {
+        process.umask = privileged_ ? 0027 : 0022;
+        std::error_code error;
+        if (!privileged_) {
+            process.working_directory = fs::current_path(error).string();
+            if (error)
+                process.working_directory = "/";
+            process.uid = ::geteuid();
+            process.gid = ::getegid();
+            return;
+        }
+        process.working_directory = fs::is_directory(identity_.home, error) ? identity_.home : "/";
+        process.change_identity = options_.root;
+        process.uid = identity_.uid;
+        process.gid = identity_.gid;
+        process.groups = identity_.groups;
+        process.environment = {"HOME=" + identity_.home, "USER=" + identity_.name, "LOGNAME=" + identity_.name,
+                               "SHELL=" + identity_.shell};
+    }
+
+    launcher::ProcessPlan plan_module(const Module& module)
+    {
+        launcher::ProcessPlan process;
+        process.id = module.id;
+        process.name = module.name;
+        process.capabilities = capabilities_of(module);
+        set_identity(process);
+        const bool declared = process.capabilities != 0;
+        if (!options_.root)
+            process.privileges = launcher::Privileges::exact_without_setpcap;
+        else if (privileged_ || declared)
+            process.privileges = launcher::Privileges::exact;
+        else
+            some_kept_ = true;
+        if (const auto* policy = policy_of(module, [](const ModulePolicy& p) { return !p.limits.empty(); }))
+            process.limits = policy->limits;
+        choose_program(configuration_, module, options_, declared, process, diagnostics_);
+        return process;
+    }
+
+    launcher::ProcessPlan plan_manager() const
+    {
+        launcher::ProcessPlan process;
+        process.id = "manager";
+        process.name = "manager";
+        set_identity(process);
+        process.privileges = options_.root ? launcher::Privileges::exact : launcher::Privileges::exact_without_setpcap;
+        // A manager that stays root must still reach the broker's socket and the status FIFO of other users.
+        if (options_.root && !privileged_)
+            process.capabilities = bit(CAP_DAC_OVERRIDE);
+        auto environment = base_environment(configuration_, options_, false);
+        for (const auto& entry : process.environment)
+            environment[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
+        process.environment = flatten(environment);
+        return process;
+    }
+
+    /// belay.yaml's most specific entry that says something: the id, else the name, else "*".
+    template <typename Predicate>
+    const ModulePolicy* policy_of(const Module& module, Predicate speaks) const
+    {
+        for (const auto& key : {module.id, module.name, std::string{"*"}}) {
+            const auto found = configuration_.policies.find(key);
+            if (found != configuration_.policies.end() && speaks(found->second))
+                return &found->second;
+        }
+        return nullptr;
+    }
+
+    launcher::CapabilityMask capabilities_of(const Module& module)
+    {
+        launcher::CapabilityMask result = 0;
+        const auto names = module.config.value("capabilities", nlohmann::json::array());
+        for (std::size_t i = 0; i < names.size(); ++i)
+            result |= grant(module, names[i].get<std::string>(), module.id + "/capabilities/" + std::to_string(i));
+        const auto needed = known_needs(module.name);
+        // Most installations run Setup without its network tools: silence for one that asks for nothing.
+        if (needed && result != *needed && !(module.name == "Setup" && result == 0))
+            warn(module.id,
+                 "module `" + module.id + "` (" + module.name + ") asks for " + capability_list(result) +
+                     ", but is known to need " + capability_list(*needed),
+                 "set `capabilities` accordingly");
+        return result;
+    }
+
+    launcher::CapabilityMask grant(const Module& module, const std::string& name, const std::string& origin)
+    {
+        const auto what = "module `" + module.id + "` asks for the capability `" + name + "`";
+        const auto number = capability_number(name);
+        if (!number) {
+            complain(origin, what + ", which does not exist", suggest(name, capability_names()));
+            return 0;
+        }
+        if (const auto reason = amounts_to_root(capability_name(*number)); !reason.empty())
+            warn(origin, what + ", which amounts to root: " + reason, "do without it if you can");
+        const auto* policy = policy_of(module, [](const ModulePolicy& p) { return p.capabilities.has_value(); });
+        const auto allows = [&](const std::string& one) { return capability_number(one) == number; };
+        if (policy != nullptr && std::none_of(policy->capabilities->begin(), policy->capabilities->end(), allows))
+            complain(origin, what + ", which belay.yaml does not allow", "remove it here or allow it there");
+        if ((options_.held & bit(*number)) == 0)
+            complain(origin, what + ", which this process does not hold and so cannot grant",
+                     "start as root (with the capability in CapabilityBoundingSet=), or remove it from the module");
+        return bit(*number);
+    }
+
+    const Configuration& configuration_;
+    const PlanOptions& options_;
+    Diagnostics& diagnostics_;
+    bool privileged_;
+    bool some_kept_ = false;
+    Identity identity_;
+};
+
+void check_policies(const Configuration& configuration, Diagnostics& diagnostics)
+{
+    for (const auto& [key, policy] : configuration.policies)
+        for (const auto& name : policy.capabilities.value_or(std::vector<std::string>{}))
+            if (!capability_number(name))
+                diagnostics.error({},
+                                  "belay.yaml allows `" + key + "` the capability `" + name + "`, which does not exist",
+                                  suggest(name, capability_names()));
+}
+
+} // namespace
+
+std::optional<launcher::LaunchPlan> make_plan(const Configuration& configuration, const PlanOptions& options,
+                                              Diagnostics& diagnostics)
+{
+    Diagnostics found;
+    check_policies(configuration, found);
+    auto plan = Planner{configuration, options, found}.make();
+    for (const auto& item : found.all())
+        (item.severity == Severity::error) ? diagnostics.error(item.location, item.message, item.hint, item.source)
+                                           : diagnostics.warning(item.location, item.message, item.hint, item.source);
+    if (found.has_errors())
+        return std::nullopt;
+    return plan;
+}
+
+} // namespace belay::config

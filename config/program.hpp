@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/configuration.hpp"
+
+namespace belay::config {
+
+/// Fills in program, arguments and environment of one module (everest-docs/wire-protocol.md §2). `privileged`: nothing
+/// of the caller's environment but locale, terminal and broker address is passed on; likewise with `capable`, where the
+/// dynamic linker and the interpreters must not be steered from outside. False if there is no program; reported.
+bool choose_program(const Configuration& configuration, const Module& module, const PlanOptions& options, bool capable,
+                    launcher::ProcessPlan& process, Diagnostics& diagnostics);
+
+/// The environment every process of the plan starts from.
+std::map<std::string, std::string> base_environment(const Configuration& configuration, const PlanOptions& options,
+                                                    bool capable);
+
+std::vector<std::string> flatten(const std::map<std::string, std::string>& environment);
+
+} // namespace belay::config

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/nearest.hpp"
+#include "config/workspace.hpp"
+#include "config/yaml.hpp"
+
+#include <charconv>
+#include <utility>
+
+namespace belay::config {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Sets `result` to the prefix; false if it is no directory.
+bool resolve_prefix(Workspace& work, fs::path& result)
+{
+    const fs::path wanted =
+        work.options.prefix.empty() ? fs::path{BELAY_INSTALL_PREFIX} : fs::path{work.options.prefix};
+    std::error_code error;
+    if (!fs::is_directory(wanted, error)) {
+        work.diagnostics.error({}, "the prefix `" + wanted.string() + "` is not a directory", "check --prefix");
+        return false;
+    }
+    result = fs::canonical(wanted, error);
+    return !error;
+}
+
+/// /etc for /usr, else `<prefix>/etc`.
+fs::path etc_of(const fs::path& prefix)
+{
+    return prefix == "/usr" ? fs::path{"/etc"} : prefix / "etc";
+}
+
+/// The directory the configurations are in: `/x/usr` has them in `/x/etc/everest`.
+fs::path configs_of(const fs::path& prefix)
+{
+    const auto etc = prefix.filename() == "usr" ? prefix.parent_path() / "etc" : etc_of(prefix);
+    return etc / "everest";
+}
+
+bool resolve_config_file(Workspace& work)
+{
+    auto& settings = work.result.settings;
+    const auto directory = etc_of(settings.prefix) / "everest";
+    std::error_code error;
+    fs::path file = work.options.config;
+    if (file.empty())
+        file = directory / "default.yaml";
+    else if (!fs::exists(fs::status(file, error)) && file.extension() != ".yaml")
+        file = directory / (file.string() + ".yaml");
+    if (fs::is_regular_file(file, error) && file.extension() != ".yaml" && file.extension() != ".json") {
+        work.diagnostics.error({file.string(), 0, 0, 0}, "a configuration's name must end in .yaml", "rename the file");
+        return false;
+    }
+    const auto real = fs::canonical(file, error);
+    settings.config_file = error ? file : real;
+    return true;
+}
+
+class SettingsReader
+{
+public:
+    SettingsReader(Workspace& work, const Node* node) : work_(work), node_(node) {}
+
+    [[nodiscard]] std::string text(const char* key, std::string fallback) const
+    {
+        return node_ == nullptr ? std::move(fallback) : node_->string_at(key, std::move(fallback));
+    }
+    [[nodiscard]] bool flag(const char* key) const { return node_ != nullptr && node_->boolean_at(key); }
+    [[nodiscard]] const Node* find(const char* key) const { return node_ == nullptr ? nullptr : node_->find(key); }
+
+    /// A directory, relative to the prefix; one that is missing is an error.
+    fs::path directory(const char* key, const fs::path& fallback) const
+    {
+        const auto path = work_.result.settings.prefix / text(key, fallback.string());
+        std::error_code error;
+        if (!fs::is_directory(path, error))
+            complain(key, "the directory `" + path.string() + "` (" + key + ") does not exist");
+        const auto real = fs::canonical(path, error);
+        return error ? path : real;
+    }
+
+    void complain(const char* key, const std::string& message, const std::string& hint = {}) const
+    {
+        if (const auto* node = find(key); node != nullptr)
+            report_error(work_.diagnostics, *node, message, hint);
+        else
+            work_.diagnostics.error({}, message,
+                                    hint.empty() ? "check --prefix, or set `" + std::string{key} + "`" : hint);
+    }
+
+private:
+    Workspace& work_;
+    const Node* node_;
+};
+
+std::string with_slash(std::string text)
+{
+    if (text.empty() || text.back() != '/')
+        text += '/';
+    return text;
+}
+
+void resolve_port(Workspace& work, const SettingsReader& reader)
+{
+    auto& broker = work.result.settings.broker;
+    constexpr int largest = 65535;
+    if (const auto* port = reader.find("mqtt_broker_port"); port != nullptr && port->is(Node::Kind::integer)) {
+        if (port->integer < 1 || port->integer > largest)
+            report_error(work.diagnostics, *port, "mqtt_broker_port must be between 1 and 65535");
+        else
+            broker.port = static_cast<std::uint16_t>(port->integer);
+    }
+    const auto found = work.options.environment.find("MQTT_SERVER_PORT");
+    if (found == work.options.environment.end())
+        return;
+    std::uint16_t value = 0;
+    const auto* end = found->second.data() + found->second.size();
+    const auto [stop, code] = std::from_chars(found->second.data(), end, value);
+    if (code == std::errc{} && stop == end && value != 0)
+        broker.port = value;
+    else
+        work.diagnostics.warning(
+            {}, "the environment variable MQTT_SERVER_PORT=`" + found->second + "` is no port number and is ignored",
+            "set it to a number from 1 to 65535");
+}
+
+void resolve_broker(Workspace& work, const SettingsReader& reader)
+{
+    auto& broker = work.result.settings.broker;
+    broker.socket_path = reader.text("mqtt_broker_socket_path", {});
+    broker.host = reader.text("mqtt_broker_host", {});
+    const auto address = work.options.environment.find("MQTT_SERVER_ADDRESS");
+    if (address != work.options.environment.end() && !address->second.empty())
+        broker.host = address->second;
+    if (!broker.socket_path.empty() && !broker.host.empty())
+        reader.complain("mqtt_broker_socket_path",
+                        "both a socket path and a host are given for the MQTT broker (host `" + broker.host + "`)",
+                        "remove mqtt_broker_socket_path, or mqtt_broker_host and MQTT_SERVER_ADDRESS");
+    if (broker.socket_path.empty() && broker.host.empty())
+        broker.host = "localhost";
+    resolve_port(work, reader);
+    broker.everest_prefix =
+        with_slash(work.options.everest_prefix.value_or(reader.text("mqtt_everest_prefix", "everest")));
+    broker.external_prefix = reader.text("mqtt_external_prefix", {});
+    if (broker.everest_prefix == broker.external_prefix)
+        reader.complain("mqtt_external_prefix",
+                        "mqtt_everest_prefix and mqtt_external_prefix are both `" + broker.external_prefix + "`",
+                        "choose different prefixes");
+}
+
+void resolve_directories(Workspace& work, const SettingsReader& reader)
+{
+    auto& settings = work.result.settings;
+    const fs::path share = settings.prefix / "share" / "everest";
+    settings.etc_dir = reader.directory("configs_dir", configs_of(settings.prefix));
+    settings.data_dir = share;
+    settings.schemas_dir = reader.directory("schemas_dir", share / "schemas");
+    settings.interfaces_dir = reader.directory("interfaces_dir", share / "interfaces");
+    settings.types_dir = reader.directory("types_dir", share / "types");
+    settings.errors_dir = reader.directory("errors_dir", share / "errors");
+    settings.www_dir = reader.directory("www_dir", share / "www");
+    settings.modules_dir = reader.directory("modules_dir", settings.prefix / "libexec" / "everest" / "modules");
+    const auto logging = etc_of(settings.prefix) / "everest" / "default_logging.cfg";
+    settings.logging_config_file = settings.prefix / reader.text("logging_config_file", logging.string());
+    std::error_code error;
+    if (!fs::is_regular_file(settings.logging_config_file, error))
+        reader.complain("logging_config_file",
+                        "the logging configuration `" + settings.logging_config_file.string() + "` does not exist");
+}
+
+} // namespace
+
+bool resolve_settings(Workspace& work, bool need_config)
+{
+    auto& settings = work.result.settings;
+    if (!resolve_prefix(work, settings.prefix))
+        return false;
+    const Node* node = nullptr;
+    if (need_config || !work.options.config.empty()) {
+        if (!resolve_config_file(work))
+            return false;
+        auto main = work.read(settings.config_file);
+        if (!main)
+            return false;
+        work.main = std::move(*main);
+        node = work.main.find("settings");
+    }
+    const SettingsReader reader{work, node};
+    resolve_directories(work, reader);
+    resolve_broker(work, reader);
+    settings.telemetry_prefix = with_slash(reader.text("telemetry_prefix", "everest-telemetry"));
+    settings.telemetry_enabled = reader.flag("telemetry_enabled");
+    settings.validate_schema = reader.flag("validate_schema");
+    settings.forward_exceptions = reader.flag("forward_exceptions");
+    settings.run_as_user = reader.text("run_as_user", {});
+    if (const auto* user = reader.find("run_as_user"); user != nullptr)
+        work.result.origins["run_as_user"] = {location_of(*user), user->file->line(user->line)};
+    return true;
+}
+
+} // namespace belay::config

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/configuration.hpp"
+#include "config/node.hpp"
+#include "config/schema.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace belay::config {
+
+/// A schema file and its validator; `document` outlives `validator`, which refers to it.
+struct LoadedSchema
+{
+    nlohmann::json document;
+    std::unique_ptr<SchemaValidator> validator;
+};
+
+/// What the steps of one load() share: where problems go, what was read so far, and the result in the making.
+struct Workspace
+{
+    const LoadOptions& options;
+    Diagnostics& diagnostics;
+    Configuration result;
+    Node main;                                   ///< the configuration file; after apply_overlay() merged
+    std::map<std::string, LoadedSchema> schemas; ///< by file stem
+    std::map<std::string, Node> manifests;       ///< by module name; the valid ones
+    std::set<std::string> tried_manifests;
+    std::map<std::string, std::vector<std::string>> interface_users; ///< for messages
+    std::map<std::string, std::optional<Node>> error_files;
+
+    /// Parses a file and records it as a source.
+    std::optional<Node> read(const std::filesystem::path& path);
+    /// Validates with the schema file called `schema`; true if there is no such schema (reported earlier).
+    bool validate(const std::string& schema, Node& value, const std::string& what);
+};
+
+// settings.cpp
+bool resolve_settings(Workspace& work, bool need_config);
+// load.cpp
+void load_schemas(Workspace& work);
+// overlay.cpp
+void apply_overlay(Workspace& work);
+// manifests.cpp
+void load_manifest(Workspace& work, const std::string& name, const Node& place);
+void check_manifest(Workspace& work, const std::string& name);
+void synthesise_probe_manifest(Workspace& work);
+// interfaces.cpp
+void load_interface(Workspace& work, const std::string& name, const Node& place);
+void load_types_and_errors(Workspace& work);
+// parameters.cpp
+/// The `configuration_parameters` of one module.
+nlohmann::json resolve_parameters(Workspace& work, const std::string& id, const Node& entry, const Node& manifest);
+/// Checks each `default` of a manifest's config map against its own schema.
+void check_defaults(Workspace& work, const Node& map, const std::string& what);
+// wiring.cpp
+void check_wiring(Workspace& work);
+// modules.cpp
+Module make_module(Workspace& work, const std::string& id, const Node& entry, const Node* manifest);
+// belay_yaml.cpp
+void load_belay_yaml(Workspace& work);
+
+} // namespace belay::config
