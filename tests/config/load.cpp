@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/config/prefix.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace belay::config;
+
+TEST_CASE("every class of error is found")
+{
+    const std::string head = "active_modules:\n  a:\n    module: Thing\n";
+    const std::string level = "    config_module: {level: 2}\n";
+    const std::vector<std::pair<std::string, std::string>> cases{
+        {"active_module: {}\n", "did you mean `active_modules`?"},
+        {"active_modules:\n  a: {module: Think}\n", "did you mean `Thing`?"},
+        {head, "lacks the parameter `level`"},
+        {head + "    config_module: {level: high}\n", "wants the type number"},
+        {head + "    config_module: {level: 0}\n", "at least 1"},
+        {head + level + "    config_implementation: {mian: {}}\n", "did you mean `main`?"},
+        {head + level + "    connections: {othr: []}\n", "did you mean `other`?"},
+        {head + level + "    connections: {other: [{module_id: b, implementation_id: main}]}\n", "does not exist"},
+        {head + level + "    connections: {other: [{module_id: a, implementation_id: mai}]}\n", "does not provide it"},
+        {head + level + "settings: {mqtt_broker_socket_path: /x, mqtt_broker_host: y}\n", "both a socket path"},
+        {head + level + "settings: {schemas_dir: nowhere}\n", "does not exist"},
+        {"active_modules:\n  a: {module: ProbeModule, standalone: true}\n  b: {module: ProbeModule, standalone: "
+         "true}\n",
+         "two ProbeModules"},
+    };
+    Prefix prefix;
+    for (const auto& [text, message] : cases) {
+        INFO(text);
+        CHECK_FALSE(prefix.load(text));
+        CHECK_THAT(prefix.text(), Catch::Contains(message));
+    }
+}
+
+TEST_CASE("an integer for a number is sent as a floating point number, an unknown parameter is dropped")
+{
+    Prefix prefix;
+    const auto result = prefix.load("active_modules:\n  a:\n    module: Thing\n    config_module: {level: 2, x: 1}\n");
+    INFO(prefix.text());
+    REQUIRE(result);
+    const auto& parameters = result->modules.at("a").config["configuration_parameters"]["!module"];
+    REQUIRE(parameters.size() == 1);
+    CHECK(parameters[0]["value"].is_number_float());
+    CHECK(prefix.diagnostics.all().size() == 1);
+}
+
+TEST_CASE("with run_as_user an overlay changes values only")
+{
+    Prefix prefix;
+    const std::string text =
+        "settings: {run_as_user: root}\nactive_modules:\n  a:\n    module: Thing\n    config_module: {level: 2}\n";
+    prefix.write("etc/everest/user-config/c.yaml", "active_modules: {a: {config_module: {level: 3}}}\n");
+    const auto result = prefix.load(text);
+    INFO(prefix.text());
+    REQUIRE(result);
+    CHECK(result->modules.at("a").config["configuration_parameters"]["!module"][0]["value"] == 3.0);
+    for (const auto* overlay :
+         {"active_modules: {a: {module: Thing}}\n", "active_modules: {a: {capabilities: [CAP_CHOWN]}}\n",
+          "settings: {run_as_user: root}\n", "active_modules: {b: {module: Thing}}\n", "active_modules: {a: }\n"}) {
+        INFO(overlay);
+        prefix.write("etc/everest/user-config/c.yaml", overlay);
+        CHECK_FALSE(prefix.load(text));
+        CHECK_THAT(prefix.text(), Catch::Contains("user-config/c.yaml:1:"));
+    }
+    prefix.write("etc/everest/user-config/c.yaml", "[");
+    CHECK(prefix.load(text));
+}
+
+TEST_CASE("belay.yaml is read and its keys are checked")
+{
+    Prefix prefix;
+    prefix.write("etc/everest/belay.yaml",
+                 "modules: {'*': {limits: {LimitNOFILE: 64}}}\nbroker: {connect_timeout: 2}\n");
+    const auto result = prefix.load("active_modules: {}\n");
+    INFO(prefix.text());
+    REQUIRE(result);
+    CHECK(result->settings.broker.connect_timeout_ms == 2000);
+    prefix.write("etc/everest/belay.yaml", "modules: {'*': {limit: {}}}\n");
+    CHECK_FALSE(prefix.load("active_modules: {}\n"));
+    CHECK_THAT(prefix.text(), Catch::Contains("did you mean `limits`?"));
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/yaml.hpp"
+
+#include "config/nearest.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <fstream>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace fs = std::filesystem;
+using namespace belay::config;
+
+namespace {
+
+class Scratch
+{
+public:
+    Scratch()
+    {
+        std::string name = (fs::temp_directory_path() / "belay-yaml-XXXXXX").string();
+        path = ::mkdtemp(name.data());
+    }
+    ~Scratch()
+    {
+        std::error_code error;
+        fs::remove_all(path, error);
+    }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    Scratch(Scratch&&) = delete;
+    Scratch& operator=(Scratch&&) = delete;
+
+    fs::path path;
+};
+
+nlohmann::json value_of(const std::string& scalar)
+{
+    Diagnostics diagnostics;
+    const auto node = parse_yaml("t.yaml", "x: " + scalar + "\n", diagnostics);
+    return node ? to_json(*node)["x"] : nlohmann::json{"error"};
+}
+
+bool fails(const std::string& text)
+{
+    Diagnostics diagnostics;
+    const auto node = parse_yaml("t.yaml", text, diagnostics);
+    return !node && diagnostics.has_errors();
+}
+
+} // namespace
+
+TEST_CASE("scalars are typed as in EVerest")
+{
+    CHECK(value_of("12") == 12);
+    CHECK(value_of("-12") == -12);
+    CHECK(value_of("010") == 10);
+    CHECK(value_of("1.5") == 1.5);
+    CHECK(value_of("1e3") == 1000.0);
+    CHECK(value_of("true") == true);
+    CHECK(value_of("True") == "True");
+    CHECK(value_of("yes") == "yes");
+    CHECK(value_of("\"12\"") == "12");
+    CHECK(value_of("'true'") == "true");
+    CHECK(value_of("~").is_null());
+    CHECK(value_of("").is_null());
+    CHECK(value_of("0x10") == 0);
+    CHECK(value_of("0o17") == 0);
+    CHECK(value_of("1.2.3.4") == "1.2.3.4");
+    CHECK(fails("x: 2147483648\n"));
+}
+
+TEST_CASE("quirks are warnings")
+{
+    Diagnostics diagnostics;
+    const auto node = parse_yaml("t.yaml", "a: &x 1\na: 2\nb: *x\n", diagnostics);
+    REQUIRE(node);
+    CHECK(to_json(*node) == nlohmann::json{{"a", 2}, {"b", "*x"}});
+    REQUIRE(diagnostics.all().size() == 2);
+    CHECK(diagnostics.all()[0].location.line == 2);
+}
+
+TEST_CASE("bad text is refused")
+{
+    CHECK(fails("[[[["));
+    CHECK(fails("x: " + std::string(10000, '[')));
+    CHECK(fails("a: \xff\n"));
+    CHECK(fails(std::string("a: b\0c\n", 7)));
+    CHECK(fails("just text"));
+    CHECK(fails("a: [1"));
+}
+
+TEST_CASE("bad files are refused without blocking")
+{
+    const Scratch scratch;
+    const auto refused = [](const fs::path& path) {
+        Diagnostics diagnostics;
+        return !load_yaml(path, diagnostics) && diagnostics.has_errors();
+    };
+    CHECK(refused(scratch.path / "missing.yaml"));
+    CHECK(refused(scratch.path));
+    REQUIRE(::mkfifo((scratch.path / "fifo.yaml").c_str(), 0600) == 0);
+    CHECK(refused(scratch.path / "fifo.yaml"));
+    fs::create_symlink("loop.yaml", scratch.path / "loop.yaml");
+    CHECK(refused(scratch.path / "loop.yaml"));
+    std::ofstream{scratch.path / "large.yaml"} << "a: 1\n";
+    fs::resize_file(scratch.path / "large.yaml", std::uintmax_t{100} * 1024 * 1024);
+    CHECK(refused(scratch.path / "large.yaml"));
+}
+
+TEST_CASE("the nearest name is found")
+{
+    CHECK(nearest("CAP_NET_RAV", {"CAP_NET_RAW", "CAP_NET_ADMIN"}) == "CAP_NET_RAW");
+    CHECK(nearest("zzz", {"module"}).empty());
+}
+
+TEST_CASE("a diagnostic shows the line")
+{
+    Diagnostics diagnostics;
+    diagnostics.error({"c.yaml", 41, 9, 3}, "wrong", "do right", "      - abc\x1b");
+    CHECK(render(diagnostics.all()[0], false) ==
+          "c.yaml:41:9: error: wrong\n   41 |       - abc?\n      |         ^~~ do right");
+}
