@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/capability_sets.hpp"
+
+#include <array>
+#include <cerrno>
+
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace belay::launcher {
+
+namespace {
+
+constexpr int most_capabilities = 64;
+
+using CapabilityData = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
+
+CapabilityMask join(std::uint32_t low, std::uint32_t high) noexcept
+{
+    return CapabilityMask{high} << 32U | low;
+}
+
+std::uint32_t low(CapabilityMask mask) noexcept
+{
+    return static_cast<std::uint32_t>(mask);
+}
+
+std::uint32_t high(CapabilityMask mask) noexcept
+{
+    return static_cast<std::uint32_t>(mask >> 32U);
+}
+
+bool is_set(int option, unsigned long a, unsigned long b) noexcept
+{
+    return ::prctl(option, a, b, 0, 0) == 1;
+}
+
+} // namespace
+
+int last_capability() noexcept
+{
+    int number = 0;
+    while (number < most_capabilities && ::prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0)
+        ++number;
+    return number - 1;
+}
+
+CapabilityMask all_capabilities() noexcept
+{
+    const int last = last_capability();
+    return last == most_capabilities - 1 ? ~CapabilityMask{0} : capability(last + 1) - 1;
+}
+
+int read_capabilities(CapabilitySets& sets) noexcept
+{
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    CapabilityData data{};
+    if (::syscall(SYS_capget, &header, data.data()) != 0)
+        return errno;
+    sets = {join(data[0].permitted, data[1].permitted), join(data[0].effective, data[1].effective),
+            join(data[0].inheritable, data[1].inheritable), 0, 0};
+    const int last = last_capability();
+    for (int number = 0; number <= last; ++number) {
+        const auto value = static_cast<unsigned long>(number);
+        sets.bounding |= is_set(PR_CAPBSET_READ, value, 0) ? capability(number) : 0;
+        sets.ambient |= is_set(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, value) ? capability(number) : 0;
+    }
+    return 0;
+}
+
+int set_capabilities(CapabilityMask permitted, CapabilityMask effective, CapabilityMask inheritable) noexcept
+{
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    CapabilityData data{__user_cap_data_struct{low(effective), low(permitted), low(inheritable)},
+                        __user_cap_data_struct{high(effective), high(permitted), high(inheritable)}};
+    return ::syscall(SYS_capset, &header, data.data()) == 0 ? 0 : errno;
+}
+
+int reduce_bounding_set(CapabilityMask kept) noexcept
+{
+    const int last = last_capability();
+    for (int number = 0; number <= last; ++number)
+        if ((kept & capability(number)) == 0 && ::prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0)
+            return errno;
+    return 0;
+}
+
+int set_ambient(CapabilityMask raised) noexcept
+{
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+        return errno;
+    for (int number = 0; number < most_capabilities; ++number)
+        if ((raised & capability(number)) != 0 && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) != 0)
+            return errno;
+    return 0;
+}
+
+} // namespace belay::launcher

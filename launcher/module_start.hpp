@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/plan.hpp"
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <linux/filter.h>
+
+/// A ProcessPlan made ready for the child: everything it needs is allocated and looked up before the fork.
+namespace belay::launcher {
+
+/// What the child reads. It owns nothing.
+struct ModuleStart
+{
+    int program = -1;     ///< O_PATH
+    int null_device = -1; ///< becomes standard input
+    int output = -1;      ///< becomes standard output and standard error; -1: standard error serves both
+    char* const* arguments = nullptr;
+    char* const* environment = nullptr;
+    const char* working_directory = nullptr;
+    bool change_identity = false;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::span<const gid_t> groups;    ///< sorted
+    std::span<gid_t> groups_scratch;  ///< one longer than `groups`
+    uid_t former_uid = 0;             ///< the launcher's; must be out of reach afterwards
+    gid_t former_gid = 0;
+    Privileges privileges = Privileges::kept;
+    CapabilityMask capabilities = 0;
+    mode_t umask = 0;
+    std::span<const ResourceLimit> limits;
+    sock_fprog filter{};              ///< no instructions: no filter
+    pid_t parent = 0;                 ///< the launcher; 0: not checked, no parent-death signal
+};
+
+/// Owns what a ModuleStart refers to. `plan` must outlive it.
+class PreparedStart
+{
+public:
+    PreparedStart(const ProcessPlan& plan, std::span<sock_filter> filter);
+    PreparedStart(const PreparedStart&) = delete;
+    PreparedStart& operator=(const PreparedStart&) = delete;
+    PreparedStart(PreparedStart&&) = delete;
+    PreparedStart& operator=(PreparedStart&&) = delete;
+    ~PreparedStart() = default;
+
+    [[nodiscard]] ModuleStart& start() noexcept { return start_; }
+
+private:
+    std::vector<char*> arguments_;
+    std::vector<char*> environment_;
+    std::vector<gid_t> groups_;
+    std::vector<gid_t> scratch_;
+    ModuleStart start_;
+};
+
+} // namespace belay::launcher

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/plan.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+
+namespace belay::launcher {
+
+namespace {
+
+constexpr std::uint64_t magic = 0x31'6e'61'6c'50'79'6c'42; // "BlyPlan1" without its a
+constexpr std::uint64_t longest_text = 1U << 20U;
+constexpr std::uint64_t longest_list = 1U << 16U;
+
+static_assert(std::endian::native == std::endian::little, "the plan is written as it lies in memory");
+
+/// One description of the layout for both directions: `Archive` is Writer or Reader.
+template <typename Archive>
+void serialize(Archive& archive, ResourceLimit& limit)
+{
+    archive(limit.resource, limit.soft, limit.hard);
+}
+
+template <typename Archive>
+void serialize(Archive& archive, ProcessPlan& plan)
+{
+    archive(plan.id, plan.name, plan.program, plan.arguments, plan.environment, plan.working_directory,
+            plan.change_identity, plan.uid, plan.gid, plan.groups, plan.privileges, plan.capabilities, plan.umask,
+            plan.limits, plan.filter_system_calls);
+}
+
+template <typename Archive>
+void serialize(Archive& archive, LaunchPlan& plan)
+{
+    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.stop_timeout_ms);
+}
+
+class Writer
+{
+public:
+    template <typename... Values>
+    void operator()(Values&... values)
+    {
+        (put(values), ...);
+    }
+
+    std::string bytes;
+
+private:
+    template <typename Value>
+    void put(Value& value)
+    {
+        if constexpr (std::is_arithmetic_v<Value> || std::is_enum_v<Value>)
+            bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+        else
+            serialize(*this, value);
+    }
+
+    void put(std::string& text)
+    {
+        auto size = std::uint64_t{text.size()};
+        put(size);
+        bytes += text;
+    }
+
+    template <typename Value>
+    void put(std::vector<Value>& list)
+    {
+        auto size = std::uint64_t{list.size()};
+        put(size);
+        for (auto& value : list)
+            put(value);
+    }
+};
+
+class Reader
+{
+public:
+    explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+    template <typename... Values>
+    void operator()(Values&... values)
+    {
+        (get(values), ...);
+    }
+
+    void expect(bool condition, const char* what)
+    {
+        if (!condition && error.empty())
+            error = std::string{"the launch plan is damaged at byte "} + std::to_string(offset_) + ": " + what;
+    }
+
+    [[nodiscard]] bool at_end() const { return offset_ == bytes_.size(); }
+
+    std::string error;
+
+private:
+    /// The next `size` bytes; none after an error.
+    std::span<const std::byte> take(std::uint64_t size)
+    {
+        expect(size <= bytes_.size() - offset_, "it ends too early");
+        if (!error.empty())
+            return {};
+        const auto result = bytes_.subspan(offset_, size);
+        offset_ += size;
+        return result;
+    }
+
+    template <typename Value>
+    void get(Value& value)
+    {
+        if constexpr (std::is_same_v<Value, bool>) {
+            std::uint8_t byte = 0;
+            get(byte);
+            expect(byte <= 1, "a truth value is neither 0 nor 1");
+            value = byte == 1;
+        } else if constexpr (std::is_arithmetic_v<Value> || std::is_enum_v<Value>) {
+            if (const auto from = take(sizeof value); !from.empty())
+                std::memcpy(&value, from.data(), sizeof value);
+        } else {
+            serialize(*this, value);
+        }
+    }
+
+    void get(std::string& text)
+    {
+        std::uint64_t size = 0;
+        get(size);
+        expect(size <= longest_text, "a text is too long");
+        const auto from = take(size);
+        text.assign(reinterpret_cast<const char*>(from.data()), from.size());
+        expect(text.find('\0') == std::string::npos, "a text contains a NUL");
+    }
+
+    template <typename Value>
+    void get(std::vector<Value>& list)
+    {
+        std::uint64_t size = 0;
+        get(size);
+        expect(size <= longest_list, "a list is too long");
+        for (std::uint64_t i = 0; i < size && error.empty(); ++i)
+            get(list.emplace_back());
+    }
+
+    std::span<const std::byte> bytes_;
+    std::size_t offset_ = 0;
+};
+
+/// What no configuration leads to and the stages do not provide for.
+void check(Reader& reader, const ProcessPlan& plan)
+{
+    const bool kept = plan.privileges == Privileges::kept;
+    reader.expect(plan.privileges <= Privileges::exact_without_setpcap, "an unknown kind of privileges");
+    reader.expect(!(kept && plan.change_identity), "an identity changes but the privileges are kept");
+    reader.expect(!(kept && plan.capabilities != 0), "capabilities are declared but the privileges are kept");
+    reader.expect(!(plan.change_identity && plan.uid == 0), "an identity changes to root");
+    reader.expect(plan.working_directory.starts_with('/'), "a working directory is not absolute");
+}
+
+} // namespace
+
+std::string encode(const LaunchPlan& plan)
+{
+    Writer writer;
+    auto mark = magic;
+    auto copy = plan;
+    writer(mark, copy);
+    return std::move(writer.bytes);
+}
+
+tl::expected<LaunchPlan, std::string> decode(std::span<const std::byte> bytes)
+{
+    Reader reader{bytes};
+    LaunchPlan plan;
+    std::uint64_t mark = 0;
+    reader(mark);
+    reader.expect(mark == magic, "it is no launch plan of this version");
+    if (reader.error.empty())
+        reader(plan);
+    reader.expect(reader.at_end(), "something follows its end");
+    for (const auto& module : plan.modules) {
+        check(reader, module);
+        reader.expect(module.program.starts_with('/'), "a program is not absolute");
+        reader.expect(!module.arguments.empty(), "a program has no argument 0");
+    }
+    check(reader, plan.manager);
+    if (!reader.error.empty())
+        return tl::unexpected(std::move(reader.error));
+    return plan;
+}
+
+} // namespace belay::launcher

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/configuration.hpp"
+#include "launcher/descriptor.hpp"
+#include "launcher/plan.hpp"
+#include "manager/options.hpp"
+
+namespace belay::manager {
+
+/// What the manager inherits from before the drop.
+struct Inheritance
+{
+    FileDescriptor control;     ///< SOCK_SEQPACKET to the launcher
+    FileDescriptor status_fifo; ///< non-blocking; may be none
+    FileDescriptor timeline;    ///< may be none
+};
+
+/// The unprivileged half, in one thread and one sd-event loop, until everything is stopped. Must be called after
+/// drop_privileges(). Tells the launcher to finish with the same code that it returns.
+int run(const config::Configuration& configuration, const launcher::LaunchPlan& plan, const Options& options,
+        Inheritance inheritance);
+
+} // namespace belay::manager

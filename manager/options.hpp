@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/configuration.hpp"
+
+#include <string>
+
+namespace belay::manager {
+
+/// The command line of bin/manager; the names are EVerest's.
+struct Options
+{
+    config::LoadOptions load;
+    bool check = false;
+    std::string dump;           ///< directory; empty: none
+    std::string dump_manifests; ///< directory; empty: none
+    bool graceful_shutdown = false;
+    bool retain_topics = false;
+    std::string status_fifo;
+    std::string trust_files_of; ///< user name: their files count as root's (a developer's build tree)
+    std::string timeline;       ///< file for one JSON object a line; empty: none
+};
+
+/// Parses; on `--help`, `--version` or a mistake prints and leaves the process (0, 0, 2).
+Options parse_options(int argc, char** argv);
+
+} // namespace belay::manager
