@@ -24,16 +24,16 @@ struct ModuleStart
     bool change_identity = false;
     uid_t uid = 0;
     gid_t gid = 0;
-    std::span<const gid_t> groups;    ///< sorted
-    std::span<gid_t> groups_scratch;  ///< one longer than `groups`
-    uid_t former_uid = 0;             ///< the launcher's; must be out of reach afterwards
+    std::span<const gid_t> groups;   ///< sorted
+    std::span<gid_t> groups_scratch; ///< one longer than `groups`
+    uid_t former_uid = 0;            ///< the launcher's; must be out of reach afterwards
     gid_t former_gid = 0;
     Privileges privileges = Privileges::kept;
     CapabilityMask capabilities = 0;
     mode_t umask = 0;
     std::span<const ResourceLimit> limits;
-    sock_fprog filter{};              ///< no instructions: no filter
-    pid_t parent = 0;                 ///< the launcher; 0: not checked, no parent-death signal
+    sock_fprog filter{}; ///< no instructions: no filter
+    pid_t parent = 0;    ///< the launcher; 0: not checked, no parent-death signal
 };
 
 /// Owns what a ModuleStart refers to. `plan` must outlive it.

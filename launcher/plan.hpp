@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <tl/expected.hpp>
+
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <tl/expected.hpp>
 
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -19,7 +19,8 @@ namespace belay::launcher {
 using CapabilityMask = std::uint64_t;
 
 /// How far a process's capabilities are taken away.
-enum class Privileges : std::uint8_t {
+enum class Privileges : std::uint8_t
+{
     /// Nothing is taken: the process stays what the launcher is. Only without `run_as_user`, as under EVerest.
     kept,
     /// permitted = effective = inheritable = bounding = ambient = `capabilities`, securebits locked. Needs CAP_SETPCAP.
@@ -48,21 +49,21 @@ struct ProcessPlan
     bool change_identity = false;         ///< set groups, gid and uid; otherwise those of the launcher stay
     uid_t uid = 0;
     gid_t gid = 0;
-    std::vector<gid_t> groups;            ///< all supplementary groups
+    std::vector<gid_t> groups; ///< all supplementary groups
     Privileges privileges = Privileges::kept;
     CapabilityMask capabilities = 0;
     mode_t umask = 0027;
     std::vector<ResourceLimit> limits;
-    bool filter_system_calls = true;      ///< the seccomp deny list, less what `capabilities` need
+    bool filter_system_calls = true; ///< the seccomp deny list, less what `capabilities` need
 };
 
 struct LaunchPlan
 {
     std::vector<ProcessPlan> modules; ///< the index is the module's number in the protocol
     ProcessPlan manager;
-    bool trust_rule = false;          ///< executables must be writable by root alone (sshd's StrictModes)
-    uid_t trusted_owner = 0;          ///< besides root; a developer's own build tree
-    bool prefix_output = false;       ///< module output goes through pipes to the manager instead of to stderr
+    bool trust_rule = false;              ///< executables must be writable by root alone (sshd's StrictModes)
+    uid_t trusted_owner = 0;              ///< besides root; a developer's own build tree
+    bool prefix_output = false;           ///< module output goes through pipes to the manager instead of to stderr
     std::uint32_t stop_timeout_ms = 5000; ///< SIGTERM to SIGKILL when the launcher itself must end the modules
 };
 

@@ -10,7 +10,8 @@
 /// the manager: it is either broken or taken over.
 namespace belay::launcher {
 
-enum class Opcode : std::uint32_t {
+enum class Opcode : std::uint32_t
+{
     // manager to launcher
     start = 1,
     signal,
@@ -24,8 +25,18 @@ enum class Opcode : std::uint32_t {
     signal_received,
 };
 
-enum class Scope : std::uint32_t { process, tree };
-enum class Notification : std::uint32_t { ready, reloading, stopping, status };
+enum class Scope : std::uint32_t
+{
+    process,
+    tree
+};
+enum class Notification : std::uint32_t
+{
+    ready,
+    reloading,
+    stopping,
+    status
+};
 
 /// Start module number `module` of the plan. It must not be running.
 struct Start

@@ -4,11 +4,11 @@
 #include "launcher/capability_sets.hpp"
 #include "launcher/descriptor.hpp"
 
+#include <seccomp.h>
+
 #include <array>
 #include <cerrno>
 #include <memory>
-
-#include <seccomp.h>
 
 #include <linux/capability.h>
 #include <sched.h>
@@ -91,8 +91,8 @@ constexpr std::array denied{
     Denied{"keyctl", CAP_SYS_ADMIN},
 };
 
-constexpr std::array<std::uint64_t, 8> namespace_flags{CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,  CLONE_NEWIPC,
-                                                       CLONE_NEWUSER, CLONE_NEWPID,   CLONE_NEWNET, CLONE_NEWTIME};
+constexpr std::array<std::uint64_t, 8> namespace_flags{CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+                                                       CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET, CLONE_NEWTIME};
 
 /// Typing on behalf of whoever reads the terminal.
 constexpr std::array<std::uint64_t, 2> terminal_requests{TIOCSTI, TIOCLINUX};

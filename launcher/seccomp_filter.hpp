@@ -3,9 +3,9 @@
 
 #include "launcher/plan.hpp"
 
-#include <vector>
-
 #include <tl/expected.hpp>
+
+#include <vector>
 
 #include <linux/filter.h>
 

@@ -87,7 +87,10 @@ int set_descriptors(const ModuleStart& start) noexcept
 int set_limits(const ModuleStart& start) noexcept
 {
     for (const auto& limit : start.limits) {
-        const struct rlimit64 value{limit.soft, limit.hard};
+        const struct rlimit64 value
+        {
+            limit.soft, limit.hard
+        };
         if (::syscall(SYS_prlimit64, 0, limit.resource, &value, nullptr) != 0)
             return errno;
     }
@@ -249,8 +252,7 @@ int filter_system_calls(const ModuleStart& start) noexcept
 
 int execute(const ModuleStart& start) noexcept
 {
-    return errno_of(
-        ::syscall(SYS_execveat, start.program, "", start.arguments, start.environment, AT_EMPTY_PATH));
+    return errno_of(::syscall(SYS_execveat, start.program, "", start.arguments, start.environment, AT_EMPTY_PATH));
 }
 
 struct Stage
@@ -350,12 +352,15 @@ struct Remedy
 };
 
 constexpr std::array remedies{
-    Remedy{StageId::bounding_set, EPERM, "CAP_SETPCAP is not in the service's bounding set; add it to "
-                                         "CapabilityBoundingSet= of the unit"},
-    Remedy{StageId::capabilities, EPERM, "a declared capability is not in the service's bounding set; add it to "
-                                         "CapabilityBoundingSet= of the unit"},
-    Remedy{StageId::ambient_set, EPERM, "a declared capability is not in the service's bounding set; add it to "
-                                        "CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::bounding_set, EPERM,
+           "CAP_SETPCAP is not in the service's bounding set; add it to "
+           "CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::capabilities, EPERM,
+           "a declared capability is not in the service's bounding set; add it to "
+           "CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::ambient_set, EPERM,
+           "a declared capability is not in the service's bounding set; add it to "
+           "CapabilityBoundingSet= of the unit"},
     Remedy{StageId::groups, EPERM, "CAP_SETGID is missing; add it to CapabilityBoundingSet= of the unit"},
     Remedy{StageId::group_id, EPERM, "CAP_SETGID is missing; add it to CapabilityBoundingSet= of the unit"},
     Remedy{StageId::user_id, EPERM, "CAP_SETUID is missing; add it to CapabilityBoundingSet= of the unit"},
@@ -363,8 +368,9 @@ constexpr std::array remedies{
     Remedy{StageId::limits, EPERM, "a hard limit above the service's own needs CAP_SYS_RESOURCE"},
     Remedy{StageId::working_directory, 0, "let the module's user search the directory and all above it"},
     Remedy{StageId::verification, 0, "nothing was executed; this is a defect of Belay or of the kernel: report it"},
-    Remedy{StageId::execution, EACCES, "let the module's user execute the program and search all directories above it; "
-                                       "see also noexec in mount(8)"},
+    Remedy{StageId::execution, EACCES,
+           "let the module's user execute the program and search all directories above it; "
+           "see also noexec in mount(8)"},
     Remedy{StageId::execution, ENOEXEC, "the program is for another machine, or a script without #!"},
     Remedy{StageId::execution, ENOENT, "its dynamic loader is not installed"},
     Remedy{StageId::fork, EAGAIN, "too many processes; raise TasksMax= or LimitNPROC="},

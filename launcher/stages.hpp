@@ -4,10 +4,10 @@
 #include "launcher/module_start.hpp"
 #include "launcher/plan.hpp"
 
+#include <tl/expected.hpp>
+
 #include <cstdint>
 #include <string>
-
-#include <tl/expected.hpp>
 
 /// What happens between fork and exec, in order. One table (stages.cpp) is the code, the documentation and the texts of
 /// the errors.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/trust.hpp"
 
-#include <cerrno>
 #include <climits>
+
+#include <cerrno>
 #include <cstring>
 #include <deque>
 #include <string_view>

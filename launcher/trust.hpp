@@ -3,9 +3,9 @@
 
 #include "launcher/descriptor.hpp"
 
-#include <string>
-
 #include <tl/expected.hpp>
+
+#include <string>
 
 #include <sys/types.h>
 

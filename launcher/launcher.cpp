@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/launcher.hpp"
+
+#include "launcher/clock.hpp"
+#include "launcher/leftovers.hpp"
+#include "launcher/spawn.hpp"
+#include "launcher/stages.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+namespace belay::launcher {
+
+namespace {
+
+constexpr std::size_t fixed_descriptors = 2; // control and signals; the modules' status pipes follow
+
+std::uint64_t microseconds(const timeval& time)
+{
+    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_usec);
+}
+
+bool allowed_signal(int number)
+{
+    return number == SIGTERM || number == SIGKILL || number == SIGABRT;
+}
+
+} // namespace
+
+/// Everything the manager can say.
+struct Launcher::Operation
+{
+    Opcode opcode;
+    std::size_t size;
+    bool only_while_running; ///< otherwise ignored: it may have been under way
+    void (Launcher::*run)(const Packet&);
+};
+
+constexpr std::array<Launcher::Operation, 5> Launcher::operations{
+    Operation{Opcode::start, sizeof(Start), true, &Launcher::start},
+    Operation{Opcode::signal, sizeof(Signal), false, &Launcher::signal},
+    Operation{Opcode::heartbeat, sizeof(Heartbeat), true, &Launcher::heartbeat},
+    Operation{Opcode::notify, sizeof(Notify), false, &Launcher::notify},
+    Operation{Opcode::finish, sizeof(Finish), true, &Launcher::finish},
+};
+
+Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
+    : plan_(plan),
+      equipment_(std::move(equipment)),
+      modules_(plan.modules.size()),
+      polled_(fixed_descriptors + plan.modules.size())
+{}
+
+int Launcher::run()
+{
+    while (!done())
+        wait();
+    const auto timeout = static_cast<int>(plan_.stop_timeout_ms);
+    if (!kill_leftovers(equipment_.signals.get(), timeout)) {
+        ::dprintf(STDERR_FILENO, "launcher: some processes did not end within %d ms of SIGKILL\n", timeout);
+        return exit_code_ == 0 ? 1 : exit_code_;
+    }
+    return exit_code_;
+}
+
+bool Launcher::done() const
+{
+    const auto running = [](const Module& module) { return module.pid != 0; };
+    return state_ != State::running && std::none_of(modules_.begin(), modules_.end(), running) &&
+           (state_ == State::stopping || equipment_.manager == 0);
+}
+
+void Launcher::wait()
+{
+    polled_[0] = {equipment_.control.get(), POLLIN, 0};
+    polled_[1] = {equipment_.signals.get(), POLLIN, 0};
+    for (std::size_t i = 0; i < modules_.size(); ++i)
+        polled_[fixed_descriptors + i] = {modules_[i].status.get(), POLLIN, 0};
+    const auto now = monotonic_ns();
+    const timespec timeout = to_timespec(deadline_ns_ > now ? deadline_ns_ - now : 0);
+    if (::ppoll(polled_.data(), polled_.size(), deadline_ns_ != 0 ? &timeout : nullptr, nullptr) < 0)
+        return; // EINTR cannot happen with every handled signal blocked, and is harmless
+    for (std::size_t i = 0; i < modules_.size(); ++i)
+        if (polled_[fixed_descriptors + i].revents != 0)
+            resolve_start(static_cast<std::uint32_t>(i));
+    if (polled_[1].revents != 0)
+        read_signals();
+    if (polled_[0].revents != 0)
+        read_control();
+    if (deadline_ns_ != 0 && monotonic_ns() >= deadline_ns_)
+        reach_deadline();
+}
+
+void Launcher::read_signals()
+{
+    signalfd_siginfo info{};
+    while (::read(equipment_.signals.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+        if (info.ssi_signo == SIGCHLD)
+            reap();
+        else
+            tell(SignalReceived{.signal = static_cast<std::int32_t>(info.ssi_signo)});
+    }
+}
+
+void Launcher::reap()
+{
+    siginfo_t info{};
+    // The zombie is looked at before it is reaped: until then its pid and its process group belong to nobody else.
+    while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+        const auto of_pid = [&](const Module& module) { return module.pid == info.si_pid; };
+        const auto found = std::find_if(modules_.begin(), modules_.end(), of_pid);
+        if (found != modules_.end()) {
+            module_ended(static_cast<std::uint32_t>(found - modules_.begin()));
+        } else {
+            ::waitpid(info.si_pid, nullptr, 0);
+            if (info.si_pid == equipment_.manager)
+                equipment_.manager = 0; // its end of the socket says the rest
+        }
+        info = {};
+    }
+}
+
+void Launcher::module_ended(std::uint32_t number)
+{
+    auto& module = modules_[number];
+    if (module.status)
+        resolve_start(number);
+    if (module.pid == 0)
+        return;
+    ::kill(-module.pid, SIGKILL); // what it started ends with it
+    int status = 0;
+    rusage usage{};
+    ::wait4(module.pid, &status, 0, &usage);
+    if (module.executed)
+        tell(Exited{.module = number,
+                    .pid = module.pid,
+                    .status = status,
+                    .user_us = microseconds(usage.ru_utime),
+                    .system_us = microseconds(usage.ru_stime),
+                    .max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss)});
+    module.pid = 0;
+    module.pidfd.reset();
+}
+
+void Launcher::resolve_start(std::uint32_t number)
+{
+    auto& module = modules_[number];
+    StageFailure failure;
+    const auto size = ::read(module.status.get(), &failure, sizeof failure);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    module.status.reset();
+    module.executed = size == 0;
+    if (!module.executed) {
+        tell(StartFailed{.module = number, .stage = static_cast<std::uint32_t>(failure.stage), .error = failure.error});
+        return; // reaped by its SIGCHLD
+    }
+    const std::array descriptors{module.pidfd.get(), module.output.get()};
+    tell(Started{.module = number, .pid = module.pid, .forked_ns = module.forked_ns, .executed_ns = monotonic_ns()},
+         std::span{descriptors}.first(module.output ? 2 : 1));
+    module.output.reset();
+}
+
+void Launcher::read_control()
+{
+    Packet packet;
+    for (;;) {
+        switch (receive(equipment_.control.get(), packet)) {
+        case Received::packet:
+            dispatch(packet);
+            break;
+        case Received::nothing:
+            return;
+        case Received::closed:
+            return lose_manager("ended");
+        case Received::broken:
+            return lose_manager("sent a malformed packet");
+        }
+        if (!equipment_.control)
+            return;
+    }
+}
+
+void Launcher::dispatch(const Packet& packet)
+{
+    Opcode opcode{};
+    if (packet.size < sizeof opcode)
+        return lose_manager("sent a packet without an opcode");
+    std::memcpy(&opcode, packet.bytes.data(), sizeof opcode);
+    const auto wanted = [&](const Operation& one) { return one.opcode == opcode; };
+    const auto* operation = std::find_if(operations.begin(), operations.end(), wanted);
+    if (operation == operations.end() || operation->size != packet.size)
+        return lose_manager("sent a packet that no operation has");
+    if (state_ == State::running || !operation->only_while_running)
+        (this->*operation->run)(packet);
+}
+
+void Launcher::start(const Packet& packet)
+{
+    const auto request = packet.as<Start>();
+    if (request.module >= modules_.size() || modules_[request.module].pid != 0)
+        return lose_manager("asked to start a module that does not exist or runs already");
+    auto& module = modules_[request.module];
+    module = Module{};
+    module.forked_ns = monotonic_ns();
+    auto spawned = spawn(equipment_.starts[request.module].start(), plan_.prefix_output);
+    if (!spawned)
+        return tell(StartFailed{
+            .module = request.module, .stage = static_cast<std::uint32_t>(StageId::fork), .error = spawned.error()});
+    module.pid = spawned->pid;
+    module.pidfd = std::move(spawned->pidfd);
+    module.status = std::move(spawned->status);
+    module.output = std::move(spawned->output);
+}
+
+void Launcher::signal(const Packet& packet)
+{
+    const auto request = packet.as<Signal>();
+    if (request.module >= modules_.size() || !allowed_signal(request.signal) || request.scope > Scope::tree)
+        return lose_manager("asked for a signal that it may not send");
+    const auto pid = modules_[request.module].pid;
+    if (pid != 0)
+        ::kill(request.scope == Scope::tree ? -pid : pid, request.signal);
+}
+
+void Launcher::heartbeat(const Packet& packet)
+{
+    if (packet.as<Heartbeat>().healthy != 0)
+        equipment_.service_manager.pet_watchdog();
+}
+
+void Launcher::notify(const Packet& packet)
+{
+    auto request = packet.as<Notify>();
+    if (request.kind > Notification::status)
+        return lose_manager("asked for a notification that does not exist");
+    request.text.back() = '\0';
+    equipment_.service_manager.notify(request.kind, request.text.data());
+}
+
+void Launcher::finish(const Packet& packet)
+{
+    const auto request = packet.as<Finish>();
+    if (request.exit_code < 0 || request.exit_code > 255)
+        return lose_manager("asked for an exit code that does not exist");
+    exit_code_ = request.exit_code;
+    state_ = State::finishing;
+    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
+    signal_all(SIGKILL);
+}
+
+template <typename Message>
+void Launcher::tell(const Message& message, std::span<const int> descriptors)
+{
+    if (equipment_.control && !send(equipment_.control.get(), message, descriptors) && state_ == State::running)
+        lose_manager("does not read what it is told");
+}
+
+void Launcher::lose_manager(const char* why)
+{
+    equipment_.control.reset();
+    if (state_ != State::running)
+        return; // it said `finish` before it went
+    ::dprintf(STDERR_FILENO, "launcher: the manager %s; stopping all modules\n", why);
+    if (equipment_.manager != 0)
+        ::kill(equipment_.manager, SIGKILL);
+    state_ = State::stopping;
+    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
+    signal_all(SIGTERM);
+}
+
+void Launcher::signal_all(int number)
+{
+    for (const auto& module : modules_) {
+        // A child that has not come to setsid(2) yet has no group of its own.
+        if (module.pid != 0 && ::kill(-module.pid, number) != 0)
+            ::kill(module.pid, number);
+    }
+}
+
+void Launcher::reach_deadline()
+{
+    deadline_ns_ = 0;
+    signal_all(SIGKILL);
+    if (equipment_.manager != 0)
+        ::kill(equipment_.manager, SIGKILL);
+}
+
+} // namespace belay::launcher

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/control.hpp"
+#include "launcher/descriptor.hpp"
+#include "launcher/module_start.hpp"
+#include "launcher/plan.hpp"
+#include "launcher/service_manager.hpp"
+
+#include <deque>
+#include <vector>
+
+#include <poll.h>
+
+namespace belay::launcher {
+
+/// What the launcher works with; all of it exists before the first request is read.
+struct Equipment
+{
+    FileDescriptor control;           ///< to the manager
+    FileDescriptor signals;           ///< signalfd(2): SIGCHLD, SIGINT, SIGTERM, SIGHUP
+    pid_t manager = 0;                ///< a child of this process
+    std::deque<PreparedStart> starts; ///< by module number
+    ServiceManager service_manager;
+};
+
+/// The root half: starts, signals and reaps what the plan names when the manager asks for it, in one loop that sleeps
+/// in ppoll(2). Allocates nothing after construction. What the manager may say is the table in launcher.cpp; anything
+/// else ends it. Without a manager every module is stopped: SIGTERM, then SIGKILL for the whole group.
+class Launcher
+{
+public:
+    Launcher(const LaunchPlan& plan, Equipment equipment);
+
+    /// Until every process is gone. The exit code: the manager's `finish`, or 1 if it ended without.
+    int run();
+
+private:
+    enum class State
+    {
+        running,
+        stopping, ///< without the manager; SIGKILL at the deadline
+        finishing ///< at the manager's word; it may still end by itself until the deadline
+    };
+
+    struct Module
+    {
+        pid_t pid = 0; ///< 0: not running
+        bool executed = false;
+        std::uint64_t forked_ns = 0;
+        FileDescriptor pidfd, status, output;
+    };
+
+    struct Operation;
+    static const std::array<Operation, 5> operations;
+
+    void wait();
+    void read_signals();
+    void read_control();
+    void reap();
+    void resolve_start(std::uint32_t number);
+    void module_ended(std::uint32_t number);
+
+    void dispatch(const Packet& packet);
+    void start(const Packet& packet);
+    void signal(const Packet& packet);
+    void heartbeat(const Packet& packet);
+    void notify(const Packet& packet);
+    void finish(const Packet& packet);
+
+    template <typename Message>
+    void tell(const Message& message, std::span<const int> descriptors = {});
+    void lose_manager(const char* why);
+    void signal_all(int number);
+    void reach_deadline();
+    [[nodiscard]] bool done() const;
+
+    const LaunchPlan& plan_;
+    Equipment equipment_;
+    std::vector<Module> modules_;
+    std::vector<pollfd> polled_;
+    State state_ = State::running;
+    std::uint64_t deadline_ns_ = 0; ///< CLOCK_MONOTONIC; 0: none
+    int exit_code_ = 1;
+};
+
+} // namespace belay::launcher

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/own_privileges.hpp"
+
+#include "launcher/capability_sets.hpp"
+#include "launcher/seccomp_filter.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace belay::launcher {
+
+namespace {
+
+tl::unexpected<std::string> failure(const char* what, int error)
+{
+    return tl::unexpected(std::string{"could not "} + what + ": " + ::strerrordesc_np(error));
+}
+
+int install_filter(CapabilityMask held)
+{
+    auto filter = deny_list(held, Clone3::allowed);
+    if (!filter)
+        return filter.error();
+    const sock_fprog program{static_cast<unsigned short>(filter->size()), filter->data()};
+    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : errno;
+}
+
+} // namespace
+
+CapabilityMask needed_capabilities(const LaunchPlan& plan, CapabilityMask held)
+{
+    CapabilityMask needed = 0;
+    for (const auto& module : plan.modules) {
+        if (module.privileges == Privileges::kept)
+            return held;
+        needed |= module.capabilities;
+        if (module.privileges == Privileges::exact)
+            needed |= capability(CAP_SETPCAP);
+        if (module.change_identity)
+            needed |= capability(CAP_SETUID) | capability(CAP_SETGID) | capability(CAP_KILL);
+        if (!module.limits.empty())
+            needed |= capability(CAP_SYS_RESOURCE);
+    }
+    if (plan.manager.change_identity)
+        needed |= capability(CAP_KILL);
+    return needed & held;
+}
+
+tl::expected<void, std::string> trim_own_privileges(const LaunchPlan& plan)
+{
+    CapabilitySets sets;
+    if (const int error = read_capabilities(sets); error != 0)
+        return failure("read its capabilities", error);
+    const auto needed = needed_capabilities(plan, sets.permitted);
+    if (const int error = set_ambient(0); error != 0)
+        return failure("clear the ambient set", error);
+    const bool may_reduce = (sets.effective & capability(CAP_SETPCAP)) != 0;
+    if (const int error = may_reduce ? reduce_bounding_set(needed) : 0; error != 0)
+        return failure("reduce the capability bounding set", error);
+    if (const int error = set_capabilities(needed, needed, 0); error != 0)
+        return failure("reduce its capabilities", error);
+    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return failure("become undumpable", errno);
+    if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        return failure("become a subreaper", errno);
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return failure("set no_new_privs", errno);
+    if (const int error = install_filter(needed); error != 0)
+        return failure("install the system call filter", error);
+    return {};
+}
+
+} // namespace belay::launcher

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/spawn.hpp"
+
+#include "launcher/stages.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace belay::launcher {
+
+namespace {
+
+struct Pipe
+{
+    FileDescriptor read, write;
+};
+
+tl::expected<Pipe, int> make_pipe() noexcept
+{
+    std::array<int, 2> ends{-1, -1};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+        return tl::unexpected(errno);
+    Pipe result{FileDescriptor{ends[0]}, FileDescriptor{ends[1]}};
+    // Each end has flags of its own: the child's stays blocking.
+    if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0)
+        return tl::unexpected(errno);
+    return result;
+}
+
+} // namespace
+
+tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output) noexcept
+{
+    auto status = make_pipe();
+    if (!status)
+        return tl::unexpected(status.error());
+    auto output = with_output ? make_pipe() : tl::expected<Pipe, int>{};
+    if (!output)
+        return tl::unexpected(output.error());
+
+    int pidfd = -1;
+    clone_args arguments{};
+    arguments.flags = CLONE_PIDFD;
+    arguments.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+    arguments.exit_signal = SIGCHLD;
+    const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid < 0)
+        return tl::unexpected(errno);
+    if (pid == 0) {
+        ModuleStart own = start;
+        own.output = output->write.get();
+        become(own, status->write.get());
+    }
+    return Spawned{static_cast<pid_t>(pid), FileDescriptor{pidfd}, std::move(status->read), std::move(output->read)};
+}
+
+} // namespace belay::launcher

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/descriptor.hpp"
+#include "launcher/module_start.hpp"
+
+#include <tl/expected.hpp>
+
+#include <sys/types.h>
+
+namespace belay::launcher {
+
+/// A child between fork and exec, or after it.
+struct Spawned
+{
+    pid_t pid = 0;
+    FileDescriptor pidfd;
+    FileDescriptor status; ///< end of file: the program executes; a StageFailure: it does not. Non-blocking
+    FileDescriptor output; ///< the read end of standard output and error, if asked for. Non-blocking
+};
+
+/// Creates the child, which becomes `start` (stages.hpp); does not wait for it. With clone3(2) and a copy of the
+/// memory: in a shared one (vfork), a child that another process of its new user stops would stop the launcher with it.
+/// Allocates nothing. The error is an errno.
+tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output) noexcept;
+
+} // namespace belay::launcher
