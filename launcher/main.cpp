@@ -6,6 +6,7 @@
 // plan, speaks with nobody but the manager and systemd, and holds no capability that the plan does not need.
 
 #include "launcher/capability_sets.hpp"
+#include "launcher/errno_text.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/own_privileges.hpp"
 #include "launcher/seccomp_filter.hpp"
@@ -37,9 +38,14 @@ using namespace belay::launcher;
 template <typename Value>
 using Result = tl::expected<Value, std::string>;
 
+tl::unexpected<std::string> refusal(std::string sentence)
+{
+    return tl::unexpected<std::string>{std::move(sentence)};
+}
+
 tl::unexpected<std::string> failure(const std::string& what, int error)
 {
-    return tl::unexpected("could not " + what + ": " + ::strerrordesc_np(error));
+    return refusal("could not " + what + ": " + errno_text(error));
 }
 
 struct Arguments
@@ -62,7 +68,7 @@ Result<Arguments> parse(std::span<char*> arguments)
             break;
     }
     if (result.plan <= STDERR_FILENO || result.control <= STDERR_FILENO || result.manager <= 1)
-        return tl::unexpected("it is started by bin/manager only; start that");
+        return refusal("it is started by bin/manager only; start that");
     return result;
 }
 
@@ -85,7 +91,7 @@ Result<LaunchPlan> read_plan(const FileDescriptor& file)
     struct stat status
     {};
     if ((::fcntl(file.get(), F_GET_SEALS) & all_seals) != all_seals || ::fstat(file.get(), &status) != 0)
-        return tl::unexpected("the launch plan is not in a sealed memfd");
+        return refusal("the launch plan is not in a sealed memfd");
     std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
     if (::pread(file.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
         return failure("read the launch plan", errno);
@@ -110,13 +116,13 @@ Result<FileDescriptor> open_program(const LaunchPlan& plan, const ProcessPlan& m
     auto file = plan.trust_rule ? open_trusted(module.program, plan.trusted_owner)
                                 : Result<FileDescriptor>{::open(module.program.c_str(), O_PATH | O_CLOEXEC)};
     if (!file)
-        return tl::unexpected("module `" + module.id + "`: " + file.error());
+        return refusal("module `" + module.id + "`: " + file.error());
     struct stat status
     {};
     if (!*file || ::fstat(file->get(), &status) != 0)
         return failure("open " + module.program + " of module `" + module.id + '`', errno);
     if (!S_ISREG(status.st_mode))
-        return tl::unexpected("module `" + module.id + "`: " + module.program + " is not a regular file");
+        return refusal("module `" + module.id + "`: " + module.program + " is not a regular file");
     return file;
 }
 
@@ -137,7 +143,7 @@ Result<void> prepare(const LaunchPlan& plan, CapabilityMask held, int null_devic
         const auto mask = module.privileges == Privileges::kept ? held : module.capabilities;
         auto& filter = keep.filters[mask];
         if (filter.empty()) {
-            auto built = deny_list(mask, Clone3::refused);
+            auto built = deny_list(mask, Subject::module);
             if (!built)
                 return failure("build the system call filter", built.error());
             filter = std::move(*built);

@@ -2,6 +2,7 @@
 #include "launcher/own_privileges.hpp"
 
 #include "launcher/capability_sets.hpp"
+#include "launcher/errno_text.hpp"
 #include "launcher/seccomp_filter.hpp"
 
 #include <algorithm>
@@ -20,12 +21,12 @@ namespace {
 
 tl::unexpected<std::string> failure(const char* what, int error)
 {
-    return tl::unexpected(std::string{"could not "} + what + ": " + ::strerrordesc_np(error));
+    return tl::unexpected(std::string{"could not "} + what + ": " + errno_text(error));
 }
 
 int install_filter(CapabilityMask held)
 {
-    auto filter = deny_list(held, Clone3::allowed);
+    auto filter = deny_list(held, Subject::launcher);
     if (!filter)
         return filter.error();
     const sock_fprog program{static_cast<unsigned short>(filter->size()), filter->data()};

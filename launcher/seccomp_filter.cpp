@@ -88,7 +88,6 @@ constexpr std::array denied{
     Denied{"open_by_handle_at", CAP_DAC_READ_SEARCH},
     Denied{"add_key", CAP_SYS_ADMIN},
     Denied{"request_key", CAP_SYS_ADMIN},
-    Denied{"keyctl", CAP_SYS_ADMIN},
 };
 
 constexpr std::array<std::uint64_t, 8> namespace_flags{CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
@@ -102,7 +101,8 @@ using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 class Builder
 {
 public:
-    explicit Builder(CapabilityMask held) : held_(held), context_(seccomp_init(SCMP_ACT_ALLOW), seccomp_release)
+    Builder(CapabilityMask held, Subject subject)
+        : held_(held), subject_(subject), context_(seccomp_init(SCMP_ACT_ALLOW), seccomp_release)
     {
         if (!context_)
             error_ = ENOMEM;
@@ -115,9 +115,11 @@ public:
         for (const auto& entry : denied)
             if ((held_ & capability(entry.opened_by)) == 0)
                 deny(entry.call, EPERM);
+        if ((held_ & capability(CAP_SYS_ADMIN)) == 0 && subject_ == Subject::module)
+            deny("keyctl", EPERM);
     }
 
-    void deny_namespaces(Clone3 clone3)
+    void deny_namespaces()
     {
         if ((held_ & capability(CAP_SYS_ADMIN)) != 0)
             return;
@@ -126,7 +128,8 @@ public:
             if (flag != CLONE_NEWTIME) // there, its bit is part of clone(2)'s exit signal
                 deny_argument("clone", {0, SCMP_CMP_MASKED_EQ, flag, flag});
         }
-        if (clone3 == Clone3::refused)
+        // It takes its flags in memory, where a filter cannot look; without it, the C library uses clone(2).
+        if (subject_ == Subject::module)
             deny("clone3", ENOSYS);
     }
 
@@ -182,17 +185,18 @@ private:
     }
 
     CapabilityMask held_;
+    Subject subject_;
     Context context_;
     int error_ = 0;
 };
 
 } // namespace
 
-tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Clone3 clone3)
+tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Subject subject)
 {
-    Builder builder{held};
+    Builder builder{held, subject};
     builder.deny_calls();
-    builder.deny_namespaces(clone3);
+    builder.deny_namespaces();
     builder.deny_terminal_input();
     return builder.compile();
 }

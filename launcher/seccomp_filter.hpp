@@ -14,15 +14,13 @@
 /// people's programs; each group of calls is opened by the capability that the kernel itself would ask for.
 namespace belay::launcher {
 
-/// clone3(2) takes its flags in memory, where a filter cannot look: refused with ENOSYS, so that the C library uses
-/// clone(2), unless the launcher needs it for itself.
-enum class Clone3
+enum class Subject
 {
-    refused,
-    allowed
+    module,
+    launcher ///< may call clone3(2) and keyctl(2), which starting a module takes
 };
 
 /// The program for a process that holds `held`. The error is an errno of libseccomp.
-tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Clone3 clone3);
+tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Subject subject);
 
 } // namespace belay::launcher

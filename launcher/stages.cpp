@@ -2,6 +2,7 @@
 #include "launcher/stages.hpp"
 
 #include "launcher/capability_sets.hpp"
+#include "launcher/errno_text.hpp"
 #include "launcher/seccomp_filter.hpp"
 
 #include <algorithm>
@@ -322,7 +323,7 @@ void become(const ModuleStart& start, int status_pipe) noexcept
 
 tl::expected<void, StageFailure> drop_privileges(const ProcessPlan& plan)
 {
-    auto filter = plan.filter_system_calls ? deny_list(plan.capabilities, Clone3::refused)
+    auto filter = plan.filter_system_calls ? deny_list(plan.capabilities, Subject::module)
                                            : tl::expected<std::vector<sock_filter>, int>{};
     if (!filter)
         return tl::unexpected(StageFailure{StageId::system_call_filter, filter.error()});
@@ -380,9 +381,8 @@ constexpr std::array remedies{
 
 std::string explain(const StageFailure& failure)
 {
-    const char* name = ::strerrorname_np(failure.error);
-    std::string result = std::string{"could not "} + describe(failure.stage) + ": " + ::strerrordesc_np(failure.error) +
-                         " (" + (name != nullptr ? name : std::to_string(failure.error)) + ')';
+    std::string result = std::string{"could not "} + describe(failure.stage) + ": " + errno_text(failure.error) + " (" +
+                         errno_name(failure.error) + ')';
     const auto fits = [&](const Remedy& remedy) {
         return remedy.stage == failure.stage && (remedy.error == 0 || remedy.error == failure.error);
     };

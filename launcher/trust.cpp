@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/trust.hpp"
 
+#include "launcher/errno_text.hpp"
+
 #include <climits>
 
 #include <cerrno>
@@ -17,11 +19,6 @@ namespace belay::launcher {
 namespace {
 
 constexpr int most_symlinks = 40; // as the kernel, path_resolution(7)
-
-std::string errno_text(int error)
-{
-    return ::strerrordesc_np(error);
-}
 
 std::string octal(mode_t mode)
 {
@@ -69,7 +66,7 @@ public:
 private:
     tl::unexpected<std::string> failure() const
     {
-        const auto error = error_.empty() ? errno_text(errno) : error_;
+        const std::string error = error_.empty() ? errno_text(errno) : error_;
         return tl::unexpected((where_ == path_ ? where_ : where_ + " (on the way to " + path_ + ")") + ": " + error);
     }
 

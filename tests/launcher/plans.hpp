@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/plan.hpp"
+
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+/// A plan that runs `arguments` (the first is the program) as this process's user.
+inline belay::launcher::ProcessPlan plan_for(std::vector<std::string> arguments)
+{
+    belay::launcher::ProcessPlan plan;
+    plan.id = "probe";
+    plan.name = "Probe";
+    plan.program = arguments.front();
+    plan.arguments = std::move(arguments);
+    plan.environment = {"PATH=/usr/bin:/bin"};
+    plan.working_directory = "/";
+    plan.uid = ::geteuid();
+    plan.gid = ::getegid();
+    return plan;
+}
+
+/// As another user, with exactly `capabilities`.
+inline belay::launcher::ProcessPlan unprivileged(std::vector<std::string> arguments,
+                                                 belay::launcher::CapabilityMask capabilities = 0)
+{
+    auto plan = plan_for(std::move(arguments));
+    plan.change_identity = true;
+    plan.uid = 64999;
+    plan.gid = 64998;
+    plan.groups = {64997, 64998};
+    plan.privileges = belay::launcher::Privileges::exact;
+    plan.capabilities = capabilities;
+    return plan;
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The real launcher program; this test plays the manager over the socket.
+#include "launcher/control.hpp"
+#include "launcher/descriptor.hpp"
+#include "launcher/protocol.hpp"
+#include "plans.hpp"
+#include "tests/root.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+using namespace belay;
+using namespace belay::launcher;
+
+namespace {
+
+/// The launcher as a child of this process. The pid it knows as the manager's is that of a child of its own that ends
+/// at once; this process holds the socket.
+class Running
+{
+public:
+    explicit Running(const LaunchPlan& plan)
+    {
+        need_root();
+        ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        std::array<int, 2> ends{};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) == 0);
+        control = FileDescriptor{ends[0]};
+        const FileDescriptor other{ends[1]};
+        const FileDescriptor memory = seal(encode(plan));
+        pid = ::fork();
+        REQUIRE(pid >= 0);
+        if (pid == 0)
+            become_launcher(memory.get(), other.get());
+    }
+    ~Running()
+    {
+        if (pid > 0) {
+            ::kill(pid, SIGKILL);
+            ::waitpid(pid, nullptr, 0);
+        }
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    Running(Running&&) = delete;
+    Running& operator=(Running&&) = delete;
+
+    template <typename Message>
+    Message expect()
+    {
+        pollfd entry{control.get(), POLLIN, 0};
+        REQUIRE(::poll(&entry, 1, 10000) == 1);
+        Message message;
+        REQUIRE(::recv(control.get(), &message, sizeof message, 0) == static_cast<ssize_t>(sizeof message));
+        REQUIRE(message.opcode == Message{}.opcode);
+        return message;
+    }
+
+    void say(const auto& message) const { REQUIRE(send(control.get(), message)); }
+
+    int exit_code()
+    {
+        int status = 0;
+        REQUIRE(::waitpid(pid, &status, 0) == pid);
+        pid = 0;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    }
+
+    FileDescriptor control;
+    pid_t pid = 0;
+
+private:
+    static FileDescriptor seal(const std::string& bytes)
+    {
+        FileDescriptor file{::memfd_create("plan", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+        REQUIRE(::write(file.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+        REQUIRE(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0);
+        return file;
+    }
+
+    [[noreturn]] static void become_launcher(int plan, int socket)
+    {
+        const pid_t manager = ::fork();
+        if (manager == 0) {
+            ::execl("/bin/sleep", "sleep", "0", nullptr);
+            ::_exit(127);
+        }
+        ::fcntl(plan, F_SETFD, 0);
+        ::fcntl(socket, F_SETFD, 0);
+        ::execl(BELAY_LAUNCHER, "launcher", "--plan-fd", std::to_string(plan).c_str(), "--control-fd",
+                std::to_string(socket).c_str(), "--manager-pid", std::to_string(manager).c_str(), nullptr);
+        ::_exit(127);
+    }
+};
+
+LaunchPlan plan_of(std::vector<ProcessPlan> modules)
+{
+    LaunchPlan plan;
+    plan.modules = std::move(modules);
+    plan.manager = plan_for({"/bin/true"});
+    plan.manager.program.clear();
+    plan.stop_timeout_ms = 300;
+    return plan;
+}
+
+std::string proc(pid_t pid, const std::string& key)
+{
+    std::ifstream file{"/proc/" + std::to_string(pid) + "/status"};
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with(key + ":\t"))
+            return line.substr(key.size() + 2);
+    return {};
+}
+
+bool exists(pid_t pid)
+{
+    return ::kill(pid, 0) == 0;
+}
+
+/// Within ten seconds.
+bool ends(pid_t pid)
+{
+    const FileDescriptor process{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+    pollfd entry{process.get(), POLLIN, 0};
+    return !process || ::poll(&entry, 1, 10000) == 1;
+}
+
+/// A directory that modules can write, where they leave pids.
+class Notes
+{
+public:
+    Notes()
+    {
+        std::string name = (std::filesystem::temp_directory_path() / "belay-notes-XXXXXX").string();
+        path = ::mkdtemp(name.data());
+        ::chmod(path.c_str(), 0777);
+    }
+    ~Notes() { std::filesystem::remove_all(path); }
+    Notes(const Notes&) = delete;
+    Notes& operator=(const Notes&) = delete;
+    Notes(Notes&&) = delete;
+    Notes& operator=(Notes&&) = delete;
+
+    [[nodiscard]] pid_t pid(const std::string& name) const
+    {
+        pid_t result = 0;
+        std::ifstream{path / name} >> result;
+        REQUIRE(result > 1);
+        return result;
+    }
+
+    std::filesystem::path path;
+};
+
+} // namespace
+
+TEST_CASE("a module is started, seen to run, seen to end")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sh", "-c", "exit 7"})})};
+    launcher.say(Start{});
+    const auto started = launcher.expect<Started>();
+    CHECK(started.pid > 0);
+    CHECK(started.executed_ns >= started.forked_ns);
+    const auto exited = launcher.expect<Exited>();
+    CHECK(exited.pid == started.pid);
+    CHECK(WEXITSTATUS(exited.status) == 7);
+    launcher.say(Start{.attempt = 1});
+    CHECK(launcher.expect<Started>().pid != started.pid);
+    launcher.expect<Exited>();
+    launcher.say(Finish{.exit_code = 42});
+    CHECK(launcher.exit_code() == 42);
+}
+
+TEST_CASE("a start that fails says in which stage")
+{
+    auto module = unprivileged({"/bin/true"});
+    module.working_directory = "/nowhere";
+    Running launcher{plan_of({module})};
+    launcher.say(Start{});
+    const auto failed = launcher.expect<StartFailed>();
+    CHECK(failed.error == ENOENT);
+    launcher.say(Finish{.exit_code = 1});
+    CHECK(launcher.exit_code() == 1);
+}
+
+TEST_CASE("the launcher keeps only the capabilities of its plan")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"}, 1U << 13U)})};
+    launcher.say(Start{});
+    launcher.expect<Started>();
+    // CAP_KILL 5, CAP_SETGID 6, CAP_SETUID 7, CAP_SETPCAP 8, CAP_NET_RAW 13
+    for (const auto* set : {"CapPrm", "CapEff", "CapBnd"})
+        CHECK(proc(launcher.pid, set) == "00000000000021e0");
+    for (const auto* set : {"CapInh", "CapAmb"})
+        CHECK(proc(launcher.pid, set) == "0000000000000000");
+    CHECK(proc(launcher.pid, "NoNewPrivs") == "1");
+    CHECK(proc(launcher.pid, "Seccomp") == "2");
+    CHECK(proc(launcher.pid, "Threads") == "1");
+    launcher.say(Finish{});
+    CHECK(launcher.exit_code() == 0);
+}
+
+TEST_CASE("signals reach the module, and only those of the protocol")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    launcher.expect<Started>();
+    launcher.say(Signal{.signal = SIGTERM});
+    const auto exited = launcher.expect<Exited>();
+    CHECK(WTERMSIG(exited.status) == SIGTERM);
+    launcher.say(Signal{.signal = SIGTERM}); // late: no error
+    launcher.say(Signal{.signal = SIGUSR1});
+    CHECK(launcher.exit_code() == 1);
+}
+
+TEST_CASE("what the protocol does not have ends the manager and every module")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    SECTION("an unknown opcode")
+    {
+        launcher.say(Start{.opcode = static_cast<Opcode>(99)});
+    }
+    SECTION("an opcode of the other direction")
+    {
+        launcher.say(Exited{});
+    }
+    SECTION("a wrong size")
+    {
+        launcher.say(std::uint64_t{1});
+    }
+    SECTION("a module that is not in the plan")
+    {
+        launcher.say(Start{.module = 1});
+    }
+    SECTION("a module that runs already")
+    {
+        launcher.say(Start{});
+    }
+    SECTION("an impossible exit code")
+    {
+        launcher.say(Finish{.exit_code = 256});
+    }
+    SECTION("a descriptor")
+    {
+        const std::array descriptors{0};
+        REQUIRE(send(launcher.control.get(), Heartbeat{}, descriptors));
+    }
+    SECTION("nothing more")
+    {
+        launcher.control.reset();
+    }
+    CHECK(launcher.exit_code() == 1);
+    CHECK_FALSE(exists(module));
+}
+
+TEST_CASE("a module that ignores SIGTERM is killed when the manager is gone")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sh", "-c", "trap '' TERM; while :; do sleep 60; done"})})};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    launcher.control.reset();
+    CHECK(launcher.exit_code() == 1);
+    CHECK_FALSE(exists(module));
+}
+
+TEST_CASE("what a module starts ends with it, and what hides from it ends with the launcher")
+{
+    const Notes notes;
+    auto module = unprivileged({"/bin/sh", "-c",
+                                "sleep 60 & echo $! >child; setsid sh -c 'echo $$ >stray; exec sleep 60' & "
+                                "until [ -s stray ]; do :; done; read line"});
+    module.working_directory = notes.path.string();
+    Running launcher{plan_of({module})};
+    launcher.say(Start{});
+    launcher.expect<Started>();
+    launcher.expect<Exited>(); // its standard input is empty
+    CHECK(ends(notes.pid("child")));
+    CHECK(exists(notes.pid("stray")));
+    launcher.say(Finish{});
+    CHECK(launcher.exit_code() == 0);
+    CHECK_FALSE(exists(notes.pid("stray")));
+}
+
+TEST_CASE("when the launcher is killed, its modules die with it")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    REQUIRE(::kill(launcher.pid, SIGKILL) == 0);
+    CHECK(launcher.exit_code() == -1);
+    int status = 0;
+    CHECK(::waitpid(module, &status, 0) == module); // this process is the subreaper
+    CHECK(WTERMSIG(status) == SIGKILL);
+}
+
+TEST_CASE("signals to the launcher are told to the manager")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    launcher.expect<Started>();
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+        REQUIRE(::kill(launcher.pid, number) == 0);
+        CHECK(launcher.expect<SignalReceived>().signal == number);
+    }
+    launcher.say(Finish{});
+    CHECK(launcher.exit_code() == 0);
+}
+
+TEST_CASE("a plan that is not sealed, or no plan at all, starts nothing")
+{
+    need_root();
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends.data()) == 0);
+    const FileDescriptor mine{ends[0]};
+    const FileDescriptor theirs{ends[1]};
+    const FileDescriptor memory{::memfd_create("plan", MFD_ALLOW_SEALING)};
+    const auto bytes = encode(plan_of({}));
+    REQUIRE(::write(memory.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        const pid_t manager = ::fork();
+        if (manager == 0) {
+            ::pause();
+            ::_exit(0);
+        }
+        ::execl(BELAY_LAUNCHER, "launcher", "--plan-fd", std::to_string(memory.get()).c_str(), "--control-fd",
+                std::to_string(theirs.get()).c_str(), "--manager-pid", std::to_string(manager).c_str(), nullptr);
+        ::_exit(127);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(pid, &status, 0) == pid);
+    CHECK(WEXITSTATUS(status) == 1);
+}
