@@ -21,7 +21,8 @@ struct Options
     std::string timeline;       ///< file for one JSON object a line; empty: none
 };
 
-/// Parses; on `--help`, `--version` or a mistake prints and leaves the process (0, 0, 2).
+/// Parses. `--help` and `--version` print to standard output and end the process with 0, a mistake is explained on
+/// standard error and ends it with 1, as EVerest's manager does.
 Options parse_options(int argc, char** argv);
 
 } // namespace belay::manager

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/broker.hpp"
+
+#include "manager/endpoint.hpp"
+#include "manager/json_guard.hpp"
+
+#include <mosquitto.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <mqtt_protocol.h>
+#include <sys/epoll.h>
+
+namespace belay::manager {
+
+namespace {
+
+constexpr int keepalive_s = 20;
+constexpr auto longest_attempt = std::chrono::seconds(5);
+constexpr auto longest_retry_delay = std::chrono::milliseconds(1000);
+constexpr auto complaint_interval = std::chrono::seconds(5);
+constexpr auto housekeeping_interval = std::chrono::seconds(5); // keepalive_s + this is below 1.5 * keepalive_s
+
+std::string reason(int result, int error)
+{
+    return result == MOSQ_ERR_ERRNO ? std::strerror(error) : mosquitto_strerror(result);
+}
+
+template <typename... Handlers> struct Overloaded : Handlers...
+{
+    using Handlers::operator()...;
+};
+
+std::vector<char*> pointers(std::vector<std::string>& texts)
+{
+    std::vector<char*> result;
+    for (auto& text : texts)
+        result.push_back(text.data());
+    return result;
+}
+
+} // namespace
+
+void Broker::Destroy::operator()(mosquitto* client) const { mosquitto_destroy(client); }
+
+Broker::Broker(EventLoop& loop, const config::Broker& settings, spdlog::logger& log, BrokerListener& listener)
+    : loop_(loop),
+      settings_(settings),
+      log_(log),
+      listener_(listener),
+      retry_timer_(loop, [this] { attempt(); }),
+      attempt_timer_(loop, [this] { attempt_failed("no answer"); }),
+      housekeeping_timer_(loop, [this] { housekeeping(); })
+{
+    mosquitto_lib_init();
+}
+
+Broker::~Broker()
+{
+    close();
+    mosquitto_lib_cleanup();
+}
+
+Broker::Client Broker::make_client()
+{
+    // An empty id and a clean session: the broker chooses the id.
+    Client client(mosquitto_new(nullptr, true, this));
+    if (!client)
+        throw std::system_error(errno, std::generic_category(), "could not create the MQTT client");
+    mosquitto_int_option(client.get(), MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    if (settings_.socket_path.empty())
+        mosquitto_int_option(client.get(), MOSQ_OPT_TCP_NODELAY, 1);
+    mosquitto_max_inflight_messages_set(client.get(), 0);
+    mosquitto_connect_v5_callback_set(
+        client.get(), [](mosquitto*, void* self, int code, int, const mosquitto_property*) noexcept {
+            static_cast<Broker*>(self)->events_.emplace_back(Connected{code});
+        });
+    mosquitto_message_callback_set(client.get(), [](mosquitto*, void* self, const mosquitto_message* message) noexcept {
+        const auto size = static_cast<std::size_t>(std::max(message->payloadlen, 0));
+        std::string payload(size > 0 ? static_cast<const char*>(message->payload) : "", size);
+        static_cast<Broker*>(self)->events_.emplace_back(Received{message->topic, std::move(payload), message->retain});
+    });
+    mosquitto_subscribe_callback_set(client.get(), [](mosquitto*, void* self, int message, int, const int*) noexcept {
+        static_cast<Broker*>(self)->events_.emplace_back(Subscribed{message});
+    });
+    mosquitto_unsubscribe_callback_set(client.get(), [](mosquitto*, void* self, int message) noexcept {
+        static_cast<Broker*>(self)->events_.emplace_back(Unsubscribed{message});
+    });
+    mosquitto_publish_callback_set(client.get(), [](mosquitto*, void* self, int message) noexcept {
+        static_cast<Broker*>(self)->events_.emplace_back(Published{message});
+    });
+    return client;
+}
+
+void Broker::connect()
+{
+    deadline_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(settings_.connect_timeout_ms);
+    retry_timer_.arm(std::chrono::milliseconds(0));
+}
+
+std::string Broker::next_address()
+{
+    if (addresses_.empty()) {
+        auto resolved = resolve(settings_.host);
+        if (!resolved) {
+            attempt_failed("the name cannot be resolved: " + resolved.error());
+            return {};
+        }
+        addresses_ = std::move(*resolved);
+        std::ranges::reverse(addresses_);
+    }
+    auto address = std::move(addresses_.back());
+    addresses_.pop_back();
+    return address;
+}
+
+void Broker::attempt()
+{
+    const bool local = !settings_.socket_path.empty();
+    const std::string address = local ? settings_.socket_path : next_address();
+    if (address.empty())
+        return;
+    client_ = make_client();
+    mosquitto_property* properties = nullptr;
+    constexpr std::uint32_t room_for_topic = 65536;
+    mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, largest_payload + room_for_topic);
+    // A Unix socket is there or not; a TCP connection is waited for in the event loop.
+    errno = 0;
+    const int result = local ? mosquitto_connect_bind_v5(client_.get(), address.c_str(), 0, keepalive_s, nullptr, properties)
+                             : mosquitto_connect_bind_async(client_.get(), address.c_str(), settings_.port, keepalive_s, nullptr);
+    const int error = errno;
+    mosquitto_property_free_all(&properties);
+    const int socket = mosquitto_socket(client_.get());
+    if (result > 0 || socket < 0) {
+        if (local && result == MOSQ_ERR_ERRNO && (error == EACCES || error == EPERM))
+            return give_up(explain_denied(settings_.socket_path));
+        return attempt_failed(reason(result, error));
+    }
+    watch_.emplace(
+        loop_, socket, EPOLLIN, [this](std::uint32_t events) { on_io(events); },
+        [this]() -> std::uint32_t { return mosquitto_want_write(client_.get()) ? EPOLLIN | EPOLLOUT : EPOLLIN; });
+    attempt_timer_.arm(longest_attempt);
+}
+
+void Broker::attempt_failed(const std::string& why)
+{
+    close();
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= deadline_)
+        return give_up("it did not come within " + std::to_string(settings_.connect_timeout_ms / 1000) +
+                       " s: " + why + "; start it, or correct the broker's address in the configuration");
+    if (!addresses_.empty())
+        return retry_timer_.arm(std::chrono::milliseconds(0));
+    if (now >= next_complaint_) {
+        log_.warn("waiting for the MQTT broker at {}: {}", describe(settings_), why);
+        next_complaint_ = now + complaint_interval;
+    }
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - now);
+    retry_timer_.arm(std::min(retry_delay_, left + std::chrono::milliseconds(1)));
+    retry_delay_ = std::min(retry_delay_ * 2, longest_retry_delay);
+}
+
+void Broker::give_up(const std::string& why)
+{
+    close();
+    closed_ = true;
+    listener_.on_broker_unreachable("no connection to the MQTT broker at " + describe(settings_) + ": " + why);
+}
+
+void Broker::close()
+{
+    watch_.reset(); // before the descriptor is closed
+    attempt_timer_.disarm();
+    retry_timer_.disarm();
+    housekeeping_timer_.disarm();
+    client_.reset();
+    events_.clear();
+    connected_ = false;
+}
+
+void Broker::disconnect()
+{
+    if (connected_) {
+        watch_.reset();
+        mosquitto_disconnect_v5(client_.get(), 0, nullptr);
+    }
+    close();
+    closed_ = true;
+}
+
+void Broker::on_io(std::uint32_t events)
+{
+    int result = MOSQ_ERR_SUCCESS;
+    errno = 0;
+    if ((events & (EPOLLOUT | EPOLLERR)) != 0)
+        result = mosquitto_loop_write(client_.get(), 1);
+    if (result == MOSQ_ERR_SUCCESS && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+        result = mosquitto_loop_read(client_.get(), 1);
+    const int error = errno;
+    deliver();
+    if (result != MOSQ_ERR_SUCCESS && client_ && !closed_)
+        on_io_error(result, error);
+}
+
+void Broker::on_io_error(int result, int error)
+{
+    watch_.reset();
+    const bool was_connected = connected_;
+    const auto why = reason(result, error);
+    if (!was_connected)
+        return attempt_failed(why);
+    close();
+    closed_ = true;
+    listener_.on_broker_lost(why);
+}
+
+void Broker::deliver()
+{
+    const auto connected = [this](const Connected& event) {
+        if (event.reason != 0) {
+            attempt_failed(mosquitto_reason_string(event.reason));
+            return;
+        }
+        connected_ = true;
+        attempt_timer_.disarm();
+        housekeeping_timer_.arm(housekeeping_interval);
+        log_.info("connected to the MQTT broker at {}", describe(settings_));
+        listener_.on_broker_connected();
+    };
+    const Overloaded handler{
+        connected,
+        [this](const Received& event) { listener_.on_message(event.topic, event.payload, event.retained); },
+        [this](const Subscribed& event) { listener_.on_subscribed(event.message); },
+        [this](const Unsubscribed& event) { listener_.on_unsubscribed(event.message); },
+        [this](const Published& event) { listener_.on_published(event.message); },
+    };
+    const auto events = std::exchange(events_, {});
+    for (const auto& event : events)
+        if (client_)
+            std::visit(handler, event);
+}
+
+void Broker::housekeeping()
+{
+    errno = 0;
+    const int result = mosquitto_loop_misc(client_.get());
+    const int error = errno;
+    deliver();
+    if (!client_)
+        return;
+    if (result != MOSQ_ERR_SUCCESS)
+        return on_io_error(result, error);
+    housekeeping_timer_.arm(housekeeping_interval);
+}
+
+std::optional<int> Broker::publish(const std::string& topic, std::string_view payload, int qos, bool retain)
+{
+    int message = 0;
+    if (!connected_ || mosquitto_publish_v5(client_.get(), &message, topic.c_str(), static_cast<int>(payload.size()),
+                                            payload.data(), qos, retain, nullptr) != MOSQ_ERR_SUCCESS)
+        return std::nullopt;
+    return message;
+}
+
+std::optional<int> Broker::subscribe(const std::vector<std::string>& filters, int qos)
+{
+    int message = 0;
+    auto texts = filters;
+    const auto list = pointers(texts);
+    if (!connected_ || mosquitto_subscribe_multiple(client_.get(), &message, static_cast<int>(list.size()), list.data(),
+                                                    qos, 0, nullptr) != MOSQ_ERR_SUCCESS)
+        return std::nullopt;
+    return message;
+}
+
+std::optional<int> Broker::unsubscribe(const std::vector<std::string>& filters)
+{
+    int message = 0;
+    auto texts = filters;
+    const auto list = pointers(texts);
+    if (!connected_ || mosquitto_unsubscribe_multiple(client_.get(), &message, static_cast<int>(list.size()), list.data(),
+                                                      nullptr) != MOSQ_ERR_SUCCESS)
+        return std::nullopt;
+    return message;
+}
+
+} // namespace belay::manager

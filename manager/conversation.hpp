@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/configuration.hpp"
+#include "manager/broker.hpp"
+#include "manager/config_service.hpp"
+#include "manager/metadata.hpp"
+#include "manager/topics.hpp"
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace belay::manager {
+
+class ConversationListener
+{
+public:
+    /// Nothing that a module says from now on is lost.
+    virtual void on_connected() = 0;
+    virtual void on_broker_failed(const std::string& why) = 0;
+    virtual void on_asked(const std::string& module) = 0;
+    virtual void on_answered(const std::string& module) = 0;
+    virtual void on_module_ready(const std::string& module) = 0;
+    /// What flush() began is done.
+    virtual void on_flushed() = 0;
+
+protected:
+    ~ConversationListener() = default;
+};
+
+/// What the manager says over MQTT, and what it understands: wire-protocol.md §3 to §7. Payloads are not trusted: what
+/// makes no sense is logged, rate-limited, and dropped.
+class Conversation final : private BrokerListener
+{
+public:
+    /// `modules` are those whose readiness counts. `configuration` must outlive this.
+    Conversation(EventLoop& loop, const config::Configuration& configuration, const std::set<std::string>& modules,
+                 spdlog::logger& log, ConversationListener& listener);
+
+    void connect() { broker_.connect(); }
+    [[nodiscard]] bool connected() const { return broker_.connected(); }
+
+    /// Clears the retained topics that are still there; once.
+    void clear_metadata();
+    void announce();
+    void ask_to_shut_down();
+
+    /// Clears what is still retained, and makes sure that the broker has seen everything; then on_flushed().
+    void flush();
+    void disconnect() { broker_.disconnect(); }
+
+private:
+    void on_broker_connected() override;
+    void on_broker_unreachable(const std::string& why) override;
+    void on_broker_lost(const std::string& why) override;
+    void on_message(std::string_view topic, std::string_view payload, bool retained) override;
+    void on_subscribed(int message) override;
+    void on_unsubscribed(int message) override;
+    void on_published(int message) override;
+
+    void publish_metadata();
+    void note_stale(std::string_view topic);
+    void clear_stale();
+    void judge_round_trip() const;
+    void handle_request(std::string_view topic, std::string_view payload);
+    void handle_ready(std::string_view topic, std::string_view module, std::string_view payload);
+    void reply(const ConfigService::Answer& answer);
+    void complain(std::string_view kind, std::string_view topic, std::string_view why);
+
+    const config::Broker& settings_;
+    spdlog::logger& log_;
+    ConversationListener& listener_;
+    Topics topics_;
+    std::vector<Message> metadata_;
+    ConfigService service_;
+    std::vector<std::string> subscriptions_;
+    Broker broker_;
+    RateLimit rate_limit_;
+
+    std::optional<int> subscribing_;
+    std::optional<int> looking_for_stale_;
+    std::optional<int> flushing_;
+    std::set<std::string, std::less<>> stale_;
+    std::set<int> unacknowledged_; ///< metadata without PUBCOMP
+    bool metadata_published_ = false;
+    bool metadata_retained_ = false;
+    std::uint64_t published_ns_ = 0;
+    std::vector<ConfigService::Answer> waiting_; ///< answers that wait for the metadata
+};
+
+} // namespace belay::manager

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/descriptor.hpp"
+#include "launcher/plan.hpp"
+
+#include <tl/expected.hpp>
+
+#include <string>
+
+/// The step from one privileged program to two processes: the launcher keeps the pid, the manager is its child.
+namespace belay::manager {
+
+/// A memfd with `plan` in it and all seals set. The error is a sentence.
+tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan);
+
+/// libexec/everest/launcher beside the bin/ of this program. The error is a sentence.
+tl::expected<std::string, std::string> find_launcher();
+
+/// Forks. In the parent becomes the launcher and does not return, but with an error; in the child drops to
+/// `plan.manager` and returns the socket to the launcher. Signals that arrive meanwhile wait for the launcher.
+tl::expected<FileDescriptor, std::string> split(const launcher::LaunchPlan& plan, const std::string& launcher);
+
+} // namespace belay::manager

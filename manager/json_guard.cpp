@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/json_guard.hpp"
+
+namespace belay::manager {
+
+namespace {
+
+/// The parser recurses with the nesting; the brackets are counted before.
+bool too_deep(std::string_view bytes)
+{
+    std::size_t depth = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const char c = bytes[i];
+        if (in_string) {
+            if (c == '\\')
+                ++i;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > deepest_nesting)
+                return true;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            --depth;
+        }
+    }
+    return false;
+}
+
+} // namespace
+
+tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view bytes)
+{
+    if (bytes.size() > largest_payload)
+        return tl::unexpected<std::string_view>("it is larger than 1 MiB");
+    if (too_deep(bytes))
+        return tl::unexpected<std::string_view>("it is nested deeper than 64 levels");
+    auto value = nlohmann::json::parse(bytes, nullptr, false);
+    if (value.is_discarded())
+        return tl::unexpected<std::string_view>("it is not JSON");
+    return value;
+}
+
+std::string serialize(const nlohmann::json& value)
+{
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string envelope(std::string_view type, nlohmann::json data)
+{
+    return serialize({{"msg_type", type}, {"data", std::move(data)}});
+}
+
+tl::expected<nlohmann::json, std::string_view> open_envelope(std::string_view bytes, std::string_view type)
+{
+    auto message = parse_untrusted(bytes);
+    if (!message)
+        return message;
+    if (!message->is_object())
+        return tl::unexpected<std::string_view>("it is not an object with `msg_type` and `data`; it may come from a "
+                                                "module of an EVerest before 2025.12, which is not supported");
+    const auto found = message->find("msg_type");
+    if (found == message->end() || !found->is_string() || found->get_ref<const std::string&>() != type)
+        return tl::unexpected<std::string_view>("its `msg_type` is not the one of this topic; it may come from a "
+                                                "module of an EVerest before 2026.10, which is not supported");
+    const auto data = message->find("data");
+    if (data == message->end())
+        return tl::unexpected<std::string_view>("it has no `data`");
+    return std::move(*data);
+}
+
+} // namespace belay::manager

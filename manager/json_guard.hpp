@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <tl/expected.hpp>
+
+#include <cstddef>
+#include <string_view>
+
+/// Parsing of what others sent.
+namespace belay::manager {
+
+constexpr std::size_t largest_payload = 1024 * 1024; ///< bytes
+constexpr std::size_t deepest_nesting = 64;          ///< objects and arrays in each other
+
+/// Any byte sequence is survived, without exceptions and in bounded memory and stack. The error is why not.
+tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view bytes);
+
+/// One line; what is not UTF-8 is replaced.
+std::string serialize(const nlohmann::json& value);
+
+/// The framework's envelope, wire-protocol.md §1.1.
+std::string envelope(std::string_view type, nlohmann::json data);
+
+/// The `data` of an envelope of that type; the error is why not.
+tl::expected<nlohmann::json, std::string_view> open_envelope(std::string_view bytes, std::string_view type);
+
+} // namespace belay::manager

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/lifecycle.hpp"
+
+#include <algorithm>
+
+namespace belay::manager {
+
+namespace {
+
+using S = State;
+using E = Event;
+using enum Step;
+
+constexpr std::array table{
+    // clang-format off
+    Transition{S::initializing, E::connected,       S::starting,     {manager_starting_modules, start_modules}},
+    Transition{S::initializing, E::give_up,         S::exiting,      {finish_failed}},
+    Transition{S::initializing, E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+
+    Transition{S::starting,     E::spawned_ready,   S::starting,     {waiting_for_standalone_modules}},
+    Transition{S::starting,     E::all_ready,       S::running,      {clear_metadata, manager_running, all_modules_started, announce}},
+    Transition{S::starting,     E::stop,            S::terminating,  {sigint_received, manager_shutdown_requested, manager_force_terminating, terminate}},
+    Transition{S::starting,     E::stop_gracefully, S::draining,     {sigint_received, manager_shutdown_requested, ask_to_shut_down}},
+    Transition{S::starting,     E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::starting,     E::fail,            S::terminating_after_failure,
+        {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
+    Transition{S::starting,     E::fail_gracefully, S::draining_after_failure,
+        {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
+
+    Transition{S::running,      E::all_ready,       S::running,      {all_modules_started, announce}},
+    Transition{S::running,      E::stop,            S::terminating,  {sigint_received, manager_shutdown_requested, manager_force_terminating, terminate}},
+    Transition{S::running,      E::stop_gracefully, S::draining,     {sigint_received, manager_shutdown_requested, ask_to_shut_down}},
+    Transition{S::running,      E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::running,      E::fail,            S::terminating_after_failure,
+        {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
+    Transition{S::running,      E::fail_gracefully, S::draining_after_failure,
+        {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
+
+    Transition{S::draining,     E::stopped,         S::exiting,      {manager_shutdown_finalizing, finish_succeeded}},
+    Transition{S::draining,     E::stopped_clean,   S::exiting,      {manager_shutdown_finalizing, all_modules_stopped_clean, finish_succeeded}},
+    Transition{S::draining,     E::deadline,        S::terminating,  {manager_force_terminating, force_shutdown_timeout, terminate}},
+    Transition{S::draining,     E::fail,            S::terminating,  {manager_force_terminating, terminate}},
+    Transition{S::draining,     E::stop,            S::aborting,     {kill}},
+
+    Transition{S::terminating,  E::stopped,         S::exiting,      {manager_shutdown_finalizing, finish_succeeded}},
+    Transition{S::terminating,  E::stopped_clean,   S::exiting,      {manager_shutdown_finalizing, all_modules_stopped_clean, finish_succeeded}},
+    Transition{S::terminating,  E::deadline,        S::killing,      {kill}},
+    Transition{S::terminating,  E::stop,            S::aborting,     {kill}},
+
+    Transition{S::killing,      E::stopped,         S::exiting,      {manager_shutdown_finalizing, finish_succeeded}},
+    Transition{S::killing,      E::deadline,        S::exiting,      {manager_shutdown_finalizing, finish_failed}},
+
+    Transition{S::draining_after_failure,    E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
+    Transition{S::draining_after_failure,    E::deadline, S::terminating_after_failure, {manager_force_terminating, force_shutdown_timeout, terminate}},
+    Transition{S::draining_after_failure,    E::fail,     S::terminating_after_failure, {manager_force_terminating, terminate}},
+    Transition{S::draining_after_failure,    E::stop,     S::terminating_after_failure, {sigint_received, manager_force_terminating, terminate}},
+
+    Transition{S::terminating_after_failure, E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
+    Transition{S::terminating_after_failure, E::deadline, S::killing_after_failure, {kill}},
+    Transition{S::terminating_after_failure, E::stop,     S::aborting, {sigint_received, kill}},
+
+    Transition{S::killing_after_failure,     E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
+    Transition{S::killing_after_failure,     E::deadline, S::exiting, {manager_shutdown_finalizing, finish_failed}},
+
+    Transition{S::aborting,     E::stopped,         S::exiting,      {finish_failed}},
+    Transition{S::aborting,     E::deadline,        S::exiting,      {finish_failed}},
+    // clang-format on
+};
+
+} // namespace
+
+std::string_view status_line(Step step)
+{
+    switch (step) {
+    case manager_initializing:
+        return "MANAGER_INITIALIZING";
+    case manager_starting_modules:
+        return "MANAGER_STARTING_MODULES";
+    case waiting_for_standalone_modules:
+        return "WAITING_FOR_STANDALONE_MODULES";
+    case manager_running:
+        return "MANAGER_RUNNING";
+    case all_modules_started:
+        return "ALL_MODULES_STARTED";
+    case sigint_received:
+        return "SIGINT_RECEIVED";
+    case manager_shutdown_requested:
+        return "MANAGER_SHUTDOWN_REQUESTED";
+    case manager_crash_shutdown_in_progress:
+        return "MANAGER_CRASH_SHUTDOWN_IN_PROGRESS";
+    case manager_force_terminating:
+        return "MANAGER_FORCE_TERMINATING";
+    case force_shutdown_timeout:
+        return "FORCE_SHUTDOWN_TIMEOUT";
+    case manager_shutdown_finalizing:
+        return "MANAGER_SHUTDOWN_FINALIZING";
+    case all_modules_stopped_clean:
+        return "ALL_MODULES_STOPPED_CLEAN";
+    case manager_exiting:
+        return "MANAGER_EXITING";
+    default:
+        return {};
+    }
+}
+
+std::span<const Transition> transitions() { return table; }
+
+unsigned deadline_ms(State state)
+{
+    switch (state) {
+    case State::draining:
+    case State::draining_after_failure:
+    case State::terminating:
+    case State::terminating_after_failure:
+    case State::killing:
+    case State::killing_after_failure:
+        return 5000;
+    case State::aborting:
+        return 2000;
+    default:
+        return 0;
+    }
+}
+
+const Transition* Lifecycle::apply(Event event)
+{
+    const auto found = std::ranges::find_if(
+        table, [&](const Transition& row) { return row.state == state_ && row.event == event; });
+    if (found == table.end())
+        return nullptr;
+    state_ = found->next;
+    return &*found;
+}
+
+} // namespace belay::manager

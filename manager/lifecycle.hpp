@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+/// The manager's life as one table of state × event → state, steps. It follows observed-lifecycle.md row for row.
+namespace belay::manager {
+
+enum class State : std::uint8_t
+{
+    initializing,            ///< until the broker is there
+    starting,                ///< until all modules are ready
+    running,
+    draining,                ///< modules were asked to shut down
+    draining_after_failure,
+    terminating,             ///< modules got SIGTERM
+    terminating_after_failure,
+    killing,                 ///< modules got SIGKILL because they did not end
+    killing_after_failure,
+    aborting,                ///< modules got SIGKILL because the operator is impatient
+    exiting,
+};
+
+enum class Event : std::uint8_t
+{
+    connected,       ///< the broker acknowledged the subscriptions
+    give_up,         ///< nothing to start, or no broker to be had
+    spawned_ready,   ///< only standalone modules are missing
+    all_ready,
+    stop,            ///< a signal; modules run, and are ended at once
+    stop_gracefully, ///< a signal; modules run, and are asked first
+    stop_idle,       ///< a signal; no module runs
+    fail,            ///< a module ended or could not be started, or the broker is gone; the rest is ended at once
+    fail_gracefully, ///< the same; the rest is asked first
+    deadline,        ///< the state has lasted for its deadline_ms()
+    stopped,         ///< no module runs any more
+    stopped_clean,   ///< and each ended with exit code 0
+};
+
+/// Either a status line or something to do.
+enum class Step : std::uint8_t
+{
+    none,
+    // status lines
+    manager_initializing,
+    manager_starting_modules,
+    waiting_for_standalone_modules,
+    manager_running,
+    all_modules_started,
+    sigint_received,
+    manager_shutdown_requested,
+    manager_crash_shutdown_in_progress,
+    manager_force_terminating,
+    force_shutdown_timeout,
+    manager_shutdown_finalizing,
+    all_modules_stopped_clean,
+    manager_exiting,
+    // actions
+    start_modules,
+    clear_metadata,     ///< unless the topics are to be retained
+    announce,           ///< the global ready
+    ask_to_shut_down,   ///< by MQTT
+    terminate,          ///< SIGTERM to each main process
+    kill,               ///< SIGKILL to everything that the modules started
+    finish_succeeded,   ///< clear, disconnect, MANAGER_EXITING, exit 0
+    finish_failed,      ///< the same, exit 1
+};
+
+/// The line of `--status-fifo`; empty for an action.
+[[nodiscard]] std::string_view status_line(Step step);
+
+struct Transition
+{
+    State state;
+    Event event;
+    State next;
+    std::array<Step, 5> steps; ///< in order, filled up with `none`
+};
+
+/// What is not in the table changes nothing.
+[[nodiscard]] std::span<const Transition> transitions();
+
+/// How long the state may last; 0: for ever.
+[[nodiscard]] unsigned deadline_ms(State state);
+
+class Lifecycle
+{
+public:
+    [[nodiscard]] State state() const { return state_; }
+
+    /// Goes to the next state; the steps are the caller's to take, in order. Null if the event changes nothing.
+    const Transition* apply(Event event);
+
+    /// Modules are being stopped.
+    [[nodiscard]] bool stopping() const { return state_ >= State::draining && state_ != State::exiting; }
+
+private:
+    State state_ = State::initializing;
+};
+
+} // namespace belay::manager

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// bin/manager: reads the configuration as whoever starts it, decides the launch plan, then becomes two processes: the
+// launcher, which keeps pid and privileges and knows nothing but the plan, and the manager, which has none.
+
+#include "config/configuration.hpp"
+#include "launcher/capability_sets.hpp"
+#include "launcher/errno_text.hpp"
+#include "manager/check.hpp"
+#include "manager/handover.hpp"
+#include "manager/manager.hpp"
+#include "manager/options.hpp"
+#include "manager/trust_check.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace belay;
+using namespace belay::manager;
+
+template <typename Value>
+using Result = tl::expected<Value, std::string>;
+
+int complain(const std::string& why)
+{
+    std::fprintf(stderr, "manager: %s\n", why.c_str());
+    return 1;
+}
+
+/// 0, root, unless the command line trusts somebody else.
+Result<uid_t> trusted_owner(const Options& options)
+{
+    if (options.trust_files_of.empty())
+        return uid_t{0};
+    const passwd* found = ::getpwnam(options.trust_files_of.c_str());
+    if (found == nullptr)
+        return tl::unexpected("--trust-files-of: there is no user `" + options.trust_files_of + '`');
+    std::fprintf(stderr,
+                 "manager: WARNING: trusting the files of `%s`: whoever is `%s` is root here. "
+                 "Never do this on a charger.\n",
+                 options.trust_files_of.c_str(), options.trust_files_of.c_str());
+    return found->pw_uid;
+}
+
+Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
+{
+    launcher::CapabilitySets held;
+    if (const int error = launcher::read_capabilities(held); error != 0)
+        return tl::unexpected(std::string{"could not read the capability sets: "} + errno_text(error));
+    const auto owner = trusted_owner(options);
+    if (!owner)
+        return tl::unexpected(owner.error());
+    config::Diagnostics diagnostics;
+    auto plan = config::make_plan(configuration,
+                                  {.root = ::geteuid() == 0,
+                                   .held = held.permitted,
+                                   .prefix_output = ::isatty(STDERR_FILENO) == 1,
+                                   .trusted_owner = *owner,
+                                   .environment = options.load.environment},
+                                  diagnostics);
+    print(diagnostics);
+    if (!plan)
+        return tl::unexpected<std::string>("nothing was started");
+    return std::move(*plan);
+}
+
+Result<void> check_trust(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
+                         const std::string& launcher)
+{
+    if (!plan.trust_rule)
+        return {};
+    auto untrusted = untrusted_files(configuration, plan, launcher);
+    for (const auto& sentence : untrusted)
+        std::fprintf(stderr, "error: %s\n", sentence.c_str());
+    if (untrusted.empty())
+        return {};
+    return tl::unexpected<std::string>(
+        "nothing was started: with run_as_user, only files that nobody but root can write decide who gets which "
+        "privileges (a developer may give --trust-files-of USER)");
+}
+
+Result<FileDescriptor> open_status_fifo(const std::string& path)
+{
+    if (path.empty())
+        return FileDescriptor{};
+    FileDescriptor fifo{::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+    if (!fifo)
+        return tl::unexpected("--status-fifo " + path + ": " +
+                              (errno == ENXIO ? "nobody reads it; open it for reading first"
+                                              : errno_text(errno) + std::string{"; create it with mkfifo"}));
+    struct stat status
+    {};
+    if (::fstat(fifo.get(), &status) != 0 || !S_ISFIFO(status.st_mode))
+        return tl::unexpected("--status-fifo " + path + ": is not a named pipe; create it with mkfifo");
+    return fifo;
+}
+
+Result<FileDescriptor> open_timeline(const std::string& path)
+{
+    if (path.empty())
+        return FileDescriptor{};
+    constexpr mode_t mode = 0644;
+    FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode)};
+    if (!file)
+        return tl::unexpected("--timeline " + path + ": " + errno_text(errno));
+    return file;
+}
+
+Result<int> start(const config::Configuration& configuration, const Options& options)
+{
+    const auto plan = make_plan(configuration, options);
+    if (!plan)
+        return tl::unexpected(plan.error());
+    const auto launcher = find_launcher();
+    if (!launcher)
+        return tl::unexpected(launcher.error());
+    if (const auto trusted = check_trust(configuration, *plan, *launcher); !trusted)
+        return tl::unexpected(trusted.error());
+    auto fifo = open_status_fifo(options.status_fifo);
+    if (!fifo)
+        return tl::unexpected(fifo.error());
+    auto timeline = open_timeline(options.timeline);
+    if (!timeline)
+        return tl::unexpected(timeline.error());
+    auto control = split(*plan, *launcher);
+    if (!control)
+        return tl::unexpected(control.error());
+    return run(configuration, *plan, options, {std::move(*control), std::move(*fifo), std::move(*timeline)});
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    const auto options = parse_options(argc, argv);
+    if (!options.dump_manifests.empty())
+        return dump_manifests(options);
+    config::Diagnostics diagnostics;
+    const auto configuration = config::load(options.load, diagnostics);
+    print(diagnostics);
+    if (!configuration)
+        return complain("the configuration is invalid; nothing was started");
+    if (!options.dump.empty())
+        if (const auto dumped = dump(*configuration, options.dump); !dumped)
+            return complain(dumped.error());
+    if (options.check)
+        return check(*configuration, options);
+    const auto code = start(*configuration, options);
+    return code ? *code : complain(code.error());
+}

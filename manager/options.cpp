@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/options.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+
+#include <unistd.h>
+
+namespace belay::manager {
+
+namespace {
+
+constexpr const char* description =
+    "Starts the modules of an EVerest charger: each as an unprivileged user, with exactly the\n"
+    "capabilities declared for it, configured over MQTT, supervised until the end.";
+
+constexpr const char* examples = R"(Examples:
+  manager --config /etc/everest/charger.yaml       start a charger (what a unit does)
+  manager --prefix /opt/everest --config sil       /opt/everest/etc/everest/sil.yaml
+  manager --check --config charger.yaml            validate, touch nothing; 0 if valid
+  manager --check --dump out --config charger.yaml and write what modules will be told
+  manager --config charger.yaml --standalone evse  wait for `evse`, started by hand
+
+Exit codes: 0 stopped on request or valid; 1 anything else, explained on standard error.
+Environment: MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override the broker; NO_COLOR.)";
+
+/// EVerest's options for what this version cannot do: refusing is better than ignoring.
+constexpr std::array refused{
+    std::pair{"--db", "a configuration database is not supported; use --config"},
+    std::pair{"--db-init", "a configuration database is not supported; use --config"},
+    std::pair{"--reset-from-yaml", "a configuration database is not supported; the YAML file always counts"},
+    std::pair{"--recover-module-crashes", "restarting modules is not supported; let systemd restart the service"},
+    std::pair{"--into-idle", "starting without modules is not supported"},
+    std::pair{"--idle-on-failure", "staying without modules is not supported; let systemd restart the service"},
+};
+
+[[noreturn]] void refuse(const std::string& message)
+{
+    std::fprintf(stderr, "manager: %s\n", message.c_str());
+    std::exit(1);
+}
+
+std::map<std::string, std::string> environment_of_this_process()
+{
+    std::map<std::string, std::string> result;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+        const std::string text = *entry;
+        const auto equals = text.find('=');
+        if (equals != std::string::npos)
+            result[text.substr(0, equals)] = text.substr(equals + 1);
+    }
+    return result;
+}
+
+struct Raw
+{
+    std::string deprecated_config;
+    std::vector<std::string> standalone, ignore;
+    bool validation_off = false;
+    std::string mqtt_prefix;
+};
+
+void add_everest_options(CLI::App& app, Options& options, Raw& raw)
+{
+    app.add_option("--prefix", options.load.prefix, "Installed EVerest prefix")->type_name("DIR");
+    app.add_option("--config", options.load.config, "Configuration: a file, or a name in PREFIX/etc/everest")
+        ->type_name("FILE");
+    app.add_option("--conf", raw.deprecated_config, "Deprecated: same as --config")->type_name("FILE");
+    app.add_flag("--check", options.check, "Validate the configuration and exit");
+    app.add_option("--dump", options.dump, "Write the resolved configuration and manifests as JSON")->type_name("DIR");
+    app.add_option("--dumpmanifests", options.dump_manifests, "Write every installed manifest and exit")
+        ->type_name("DIR");
+    app.add_option("-s,--standalone", raw.standalone, "Modules that are started by hand, and waited for")
+        ->type_name("ID");
+    app.add_option("--ignore", raw.ignore, "Modules that are neither started nor waited for")->type_name("ID");
+    app.add_flag("--graceful-shutdown", options.graceful_shutdown, "Ask modules over MQTT to stop before SIGTERM");
+    app.add_option("--status-fifo", options.status_fifo, "Write status lines to this named pipe")->type_name("FIFO");
+    app.add_flag("--retain-topics", options.retain_topics, "Leave the retained start-up topics at the broker");
+    app.add_option("--mqtt_everest_prefix", raw.mqtt_prefix, "MQTT topic prefix instead of the configured one")
+        ->type_name("TOPIC");
+    app.add_flag("--dontvalidateschema", raw.validation_off, "Accepted for EVerest's sake; has no effect");
+}
+
+void add_own_options(CLI::App& app, Options& options)
+{
+    app.add_option("--trust-files-of", options.trust_files_of,
+                   "Treat files of this user as root's: for a developer's build tree, never on a charger")
+        ->type_name("USER");
+    app.add_option("--timeline", options.timeline, "Write when each module was forked … ready, as JSON lines")
+        ->type_name("FILE");
+}
+
+/// Whatever follows one of these is refused with its own sentence, not as an unknown option.
+void refuse_unsupported(int argc, char** argv)
+{
+    for (int i = 1; i < argc; ++i)
+        for (const auto& [name, why] : refused)
+            if (const std::string_view argument = argv[i];
+                argument == name || argument.starts_with(std::string{name} + '='))
+                refuse(std::string{name} + ": " + why);
+}
+
+Options combine(Options options, Raw raw)
+{
+    if (!raw.deprecated_config.empty() && !options.load.config.empty())
+        refuse("--conf is the old name of --config: give only one of them");
+    if (!raw.deprecated_config.empty()) {
+        std::fputs("manager: --conf is deprecated; use --config\n", stderr);
+        options.load.config = std::move(raw.deprecated_config);
+    }
+    if (options.check && options.load.config.empty())
+        refuse("--check needs --config FILE");
+    if (!raw.mqtt_prefix.empty())
+        options.load.everest_prefix = std::move(raw.mqtt_prefix);
+    options.load.standalone = {raw.standalone.begin(), raw.standalone.end()};
+    options.load.ignore = {raw.ignore.begin(), raw.ignore.end()};
+    options.load.environment = environment_of_this_process();
+    return options;
+}
+
+} // namespace
+
+Options parse_options(int argc, char** argv)
+{
+    refuse_unsupported(argc, argv);
+    Options options;
+    Raw raw;
+    CLI::App app{description, "manager"};
+    app.footer(examples);
+    app.get_formatter()->column_width(32);
+    app.set_version_flag("--version", "manager (belay " BELAY_VERSION ")", "Print the version and exit");
+    add_everest_options(app, options, raw);
+    add_own_options(app, options);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& success) {
+        std::exit(app.exit(success));
+    } catch (const CLI::ParseError& error) {
+        refuse(std::string{error.what()} + "; see --help");
+    }
+    return combine(std::move(options), std::move(raw));
+}
+
+} // namespace belay::manager

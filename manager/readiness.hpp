@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <set>
+#include <string>
+
+namespace belay::manager {
+
+/// Counts the modules that are ready: all configured ones but the ignored.
+class Readiness
+{
+public:
+    enum class Outcome
+    {
+        unknown_module,
+        progress,
+        spawned_ready, ///< all that the manager starts; standalone ones are still missing. Once.
+        all_ready,     ///< also when a module says so again afterwards
+    };
+
+    Readiness(std::set<std::string, std::less<>> spawned, std::set<std::string, std::less<>> standalone);
+
+    Outcome mark(std::string_view id);
+
+    /// Nothing is to be started, only standalone modules are waited for.
+    [[nodiscard]] bool only_standalone() const { return spawned_.empty() && !standalone_.empty(); }
+
+private:
+    std::set<std::string, std::less<>> spawned_;
+    std::set<std::string, std::less<>> standalone_;
+    std::set<std::string, std::less<>> missing_spawned_;
+    std::set<std::string, std::less<>> missing_standalone_;
+    bool spawned_reported_ = false;
+};
+
+} // namespace belay::manager

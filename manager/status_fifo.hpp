@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/descriptor.hpp"
+
+#include <string_view>
+
+#include <tl/expected.hpp>
+
+namespace belay::manager {
+
+/// `--status-fifo`: one word a line for whoever started the manager (wire-protocol.md §10).
+class StatusFifo
+{
+public:
+    /// A non-blocking descriptor, or none. SIGPIPE must be ignored.
+    explicit StatusFifo(FileDescriptor fifo) : fifo_(std::move(fifo)) {}
+
+    /// After the first line that could not be written (the reader left, or does not read) nothing more is written; the
+    /// error of that line is its errno.
+    tl::expected<void, int> write(std::string_view line);
+    void close() { fifo_.reset(); }
+
+private:
+    FileDescriptor fifo_;
+};
+
+} // namespace belay::manager

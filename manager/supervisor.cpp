@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/supervisor.hpp"
+
+#include "launcher/stages.hpp"
+#include "manager/endpoint.hpp"
+
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include <sys/wait.h>
+
+namespace belay::manager {
+
+namespace {
+
+constexpr double ns_per_ms = 1e6;
+constexpr auto longest_flush = std::chrono::milliseconds(1000);
+
+std::string signal_name(int signal)
+{
+    const char* name = sigabbrev_np(signal);
+    return name != nullptr ? std::string{"SIG"} + name : "signal " + std::to_string(signal);
+}
+
+} // namespace
+
+std::string describe_exit(int status)
+{
+    if (WIFEXITED(status))
+        return "exit code " + std::to_string(WEXITSTATUS(status));
+    if (!WIFSIGNALED(status))
+        return "wait status " + std::to_string(status);
+    const int signal = WTERMSIG(status);
+    return "killed by " + signal_name(signal) + " (" + std::to_string(signal) + ")" +
+           (WCOREDUMP(status) ? ", core dumped" : "");
+}
+
+std::set<std::string> Supervisor::awaited(const config::Configuration& configuration)
+{
+    std::set<std::string> ids;
+    for (const auto& [id, module] : configuration.modules)
+        if (!module.ignored)
+            ids.insert(id);
+    return ids;
+}
+
+Readiness Supervisor::make_readiness(const config::Configuration& configuration, const launcher::LaunchPlan& plan)
+{
+    std::set<std::string, std::less<>> spawned;
+    std::set<std::string, std::less<>> standalone;
+    for (const auto& process : plan.modules)
+        spawned.insert(process.id);
+    for (const auto& id : awaited(configuration))
+        if (!spawned.contains(id))
+            standalone.insert(id);
+    return {std::move(spawned), std::move(standalone)};
+}
+
+Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
+                       const Options& options, Inheritance inheritance, std::shared_ptr<spdlog::logger> log,
+                       LogStyle style)
+    : loop_(loop),
+      configuration_(configuration),
+      plan_(plan),
+      options_(options),
+      log_(std::move(log)),
+      style_(style),
+      begin_ns_(monotonic_ns()),
+      status_fifo_(std::move(inheritance.status_fifo)),
+      timeline_(std::move(inheritance.timeline), begin_ns_),
+      readiness_(make_readiness(configuration, plan)),
+      launcher_(loop, std::move(inheritance.control), *this),
+      conversation_(loop, configuration, awaited(configuration), *log_, *this),
+      output_(loop, style == LogStyle::terminal),
+      deadline_(loop, [this] { apply(Event::deadline); }),
+      finish_deadline_(loop, [this] { finish(); })
+{
+}
+
+void Supervisor::start()
+{
+    say(Step::manager_initializing);
+    if (awaited(configuration_).empty()) {
+        log_->error("there is no module to start: `active_modules` of {} is empty, or all of it is ignored",
+                    configuration_.settings.config_file.string());
+        return apply(Event::give_up);
+    }
+    launcher_.notify(launcher::Notification::status, "Waiting for the MQTT broker");
+    conversation_.connect();
+}
+
+void Supervisor::apply(Event event)
+{
+    const auto before = lifecycle_.state();
+    const auto* transition = lifecycle_.apply(event);
+    if (transition == nullptr)
+        return;
+    if (lifecycle_.state() != before) {
+        deadline_.disarm();
+        if (const auto limit = deadline_ms(lifecycle_.state()); limit > 0)
+            deadline_.arm(std::chrono::milliseconds(limit));
+    }
+    for (const auto step : transition->steps)
+        perform(step);
+    if (lifecycle_.stopping() && running_.empty()) {
+        if (all_clean_)
+            apply(Event::stopped_clean);
+        if (lifecycle_.stopping())
+            apply(Event::stopped);
+    }
+}
+
+void Supervisor::perform(Step step)
+{
+    switch (step) {
+    case Step::none:
+        break;
+    case Step::start_modules:
+        return start_modules();
+    case Step::clear_metadata:
+        if (!options_.retain_topics)
+            conversation_.clear_metadata();
+        break;
+    case Step::announce:
+        return announce();
+    case Step::ask_to_shut_down:
+        log_->info("asking {} modules to shut down", running_.size());
+        return conversation_.ask_to_shut_down();
+    case Step::terminate:
+        log_->info("terminating {} modules", running_.size());
+        return signal_modules(SIGTERM, launcher::Scope::process);
+    case Step::kill:
+        log_->warn("killing {} modules that did not end", running_.size());
+        return signal_modules(SIGKILL, launcher::Scope::tree);
+    case Step::finish_succeeded:
+        return begin_finish(0);
+    case Step::finish_failed:
+        return begin_finish(1);
+    case Step::manager_shutdown_requested:
+        launcher_.notify(launcher::Notification::stopping);
+        return say(step);
+    default:
+        return say(step);
+    }
+}
+
+void Supervisor::say(Step line)
+{
+    const auto written = status_fifo_.write(status_line(line));
+    if (!written)
+        log_->warn("the status FIFO is not written any more: {}", std::strerror(written.error()));
+}
+
+void Supervisor::start_modules()
+{
+    log_->info("starting {} modules", plan_.modules.size());
+    launcher_.notify(launcher::Notification::status, "Starting " + std::to_string(plan_.modules.size()) + " modules");
+    for (std::uint32_t index = 0; index < plan_.modules.size(); ++index) {
+        running_[index] = {};
+        launcher_.start(index);
+    }
+    for (const auto& [id, module] : configuration_.modules)
+        if (module.standalone && !module.ignored)
+            log_->info("{}: standalone, to be started by somebody else", id);
+}
+
+void Supervisor::announce()
+{
+    const auto now = monotonic_ns();
+    conversation_.announce();
+    launcher_.notify(launcher::Notification::ready);
+    launcher_.notify(launcher::Notification::status, "All modules are ready");
+    timeline_.record("all_ready", {}, 0, now);
+    log_->info("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms);
+}
+
+void Supervisor::signal_modules(int signal, launcher::Scope scope)
+{
+    for (const auto& [index, process] : running_)
+        launcher_.signal(index, signal, scope);
+}
+
+const std::string* Supervisor::module_id(std::uint32_t index) const
+{
+    return index < plan_.modules.size() ? &plan_.modules[index].id : nullptr;
+}
+
+void Supervisor::on_started(const launcher::Started& started, FileDescriptor process, FileDescriptor output)
+{
+    const auto* id = module_id(started.module);
+    if (id == nullptr)
+        return on_launcher_gone("it started a module that is not in the plan");
+    running_[started.module] = {started.pid, std::move(process)};
+    timeline_.record("forked", *id, started.pid, started.forked_ns);
+    timeline_.record("executed", *id, started.pid, started.executed_ns);
+    if (output)
+        output_.add(*id, started.module, std::move(output));
+}
+
+void Supervisor::on_start_failed(const launcher::StartFailed& failed)
+{
+    const auto* id = module_id(failed.module);
+    if (id == nullptr)
+        return on_launcher_gone("it could not start a module that is not in the plan");
+    running_.erase(failed.module);
+    all_clean_ = false;
+    log_->error("{}: not started: {}", *id,
+                launcher::explain({static_cast<launcher::StageId>(failed.stage), failed.error}));
+    fail();
+}
+
+void Supervisor::on_exited(const launcher::Exited& exited)
+{
+    const auto* id = module_id(exited.module);
+    if (id == nullptr)
+        return on_launcher_gone("a module ended that is not in the plan");
+    timeline_.record("exited", *id, exited.pid, monotonic_ns());
+    running_.erase(exited.module);
+    const auto how = describe_exit(exited.status);
+    if (lifecycle_.stopping()) {
+        all_clean_ = all_clean_ && exited.status == 0;
+        log_->debug("{} (pid {}): ended: {}", *id, exited.pid, how);
+        if (running_.empty())
+            apply(all_clean_ && lifecycle_.state() != State::aborting ? Event::stopped_clean : Event::stopped);
+        if (running_.empty() && lifecycle_.stopping())
+            apply(Event::stopped);
+        return;
+    }
+    log_->error("{} (pid {}): ended unexpectedly: {}; stopping all modules", *id, exited.pid, how);
+    fail();
+}
+
+void Supervisor::fail()
+{
+    if (lifecycle_.state() == State::initializing)
+        return apply(Event::give_up);
+    const bool gracefully = options_.graceful_shutdown && conversation_.connected();
+    if (lifecycle_.stopping())
+        return;
+    apply(gracefully ? Event::fail_gracefully : Event::fail);
+}
+
+void Supervisor::on_signal(int signal)
+{
+    log_->info("{} received", signal_name(signal));
+    if (lifecycle_.stopping())
+        return apply(Event::stop);
+    if (running_.empty())
+        return apply(Event::stop_idle);
+    apply(options_.graceful_shutdown && conversation_.connected() ? Event::stop_gracefully : Event::stop);
+}
+
+void Supervisor::on_launcher_gone(const std::string& why)
+{
+    if (finished_)
+        return;
+    log_->critical("the launcher is gone: {}; killing {} modules", why, running_.size());
+    // It was their parent; now only their process groups are left.
+    for (const auto& [index, process] : running_)
+        if (process.pid > 1)
+            ::kill(-process.pid, SIGKILL);
+    running_.clear();
+    begin_finish(1);
+}
+
+void Supervisor::on_connected() { apply(Event::connected); }
+
+void Supervisor::on_broker_failed(const std::string& why)
+{
+    log_->error("{}", why);
+    if (lifecycle_.state() == State::exiting)
+        return finish();
+    if (lifecycle_.stopping())
+        return apply(Event::fail);
+    fail();
+}
+
+void Supervisor::record(std::string_view event, const std::string& module, std::uint64_t now_ns)
+{
+    pid_t pid = 0;
+    for (const auto& [index, process] : running_)
+        if (plan_.modules[index].id == module)
+            pid = process.pid;
+    timeline_.record(event, module, pid, now_ns);
+}
+
+void Supervisor::on_asked(const std::string& module) { record("asked", module, monotonic_ns()); }
+
+void Supervisor::on_answered(const std::string& module) { record("answered", module, monotonic_ns()); }
+
+void Supervisor::on_module_ready(const std::string& module)
+{
+    record("ready", module, monotonic_ns());
+    log_->debug("{}: ready", module);
+    switch (readiness_.mark(module)) {
+    case Readiness::Outcome::spawned_ready:
+        log_->info("all modules that are started here are ready; waiting for the standalone ones");
+        return apply(Event::spawned_ready);
+    case Readiness::Outcome::all_ready:
+        return apply(Event::all_ready);
+    case Readiness::Outcome::unknown_module:
+    case Readiness::Outcome::progress:
+        break;
+    }
+}
+
+void Supervisor::begin_finish(int code)
+{
+    exit_code_ = code;
+    deadline_.disarm();
+    if (!conversation_.connected())
+        return finish();
+    finish_deadline_.arm(longest_flush);
+    conversation_.flush();
+}
+
+void Supervisor::on_flushed() { finish(); }
+
+void Supervisor::finish()
+{
+    if (std::exchange(finished_, true))
+        return;
+    conversation_.disconnect();
+    output_.drain();
+    say(Step::manager_exiting);
+    status_fifo_.close();
+    launcher_.finish(exit_code_);
+    loop_.exit(exit_code_);
+}
+
+} // namespace belay::manager

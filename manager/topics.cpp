@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/topics.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace belay::manager {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> single_topics{"interfaces", "types", "settings", "schemas", "module_names"};
+constexpr std::array<std::string_view, 3> topic_folders{"interface_definitions/", "type_definitions/", "manifests/"};
+
+constexpr bool is_letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'; }
+
+} // namespace
+
+bool is_module_id(std::string_view text)
+{
+    constexpr std::size_t longest = 128;
+    const auto fits = [](char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '.' || c == '-'; };
+    return !text.empty() && text.size() <= longest && is_letter(text.front()) && std::ranges::all_of(text, fits);
+}
+
+std::string Topics::ready(std::string_view id) const { return of("modules/") + std::string{id} + "/ready"; }
+
+std::string Topics::response(std::string_view id) const { return of("modules/") + std::string{id} + "/response"; }
+
+std::string_view Topics::ready_module(std::string_view topic) const
+{
+    constexpr std::string_view before = "modules/";
+    constexpr std::string_view after = "/ready";
+    if (!topic.starts_with(prefix_))
+        return {};
+    topic.remove_prefix(prefix_.size());
+    if (!topic.starts_with(before) || !topic.ends_with(after) || topic.size() <= before.size() + after.size())
+        return {};
+    return topic.substr(before.size(), topic.size() - before.size() - after.size());
+}
+
+std::vector<std::string> Topics::metadata_filters() const
+{
+    std::vector<std::string> filters;
+    for (const auto topic : single_topics)
+        filters.push_back(of(topic));
+    for (const auto folder : topic_folders)
+        filters.push_back(of(folder) + "+");
+    return filters;
+}
+
+bool Topics::is_metadata(std::string_view topic) const
+{
+    if (!topic.starts_with(prefix_))
+        return false;
+    topic.remove_prefix(prefix_.size());
+    return std::ranges::find(single_topics, topic) != single_topics.end() ||
+           std::ranges::any_of(topic_folders, [&](auto folder) { return topic.starts_with(folder); });
+}
+
+} // namespace belay::manager

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// The topics of wire-protocol.md, under the everest prefix.
+namespace belay::manager {
+
+/// `[A-Za-z_][A-Za-z0-9_.-]*`, at most 128 bytes: what may become part of a topic.
+[[nodiscard]] bool is_module_id(std::string_view text);
+
+class Topics
+{
+public:
+    /// `prefix` ends in a slash.
+    explicit Topics(std::string prefix) : prefix_(std::move(prefix)) {}
+
+    [[nodiscard]] std::string of(std::string_view rest) const { return prefix_ + std::string{rest}; }
+    [[nodiscard]] std::string config_request() const { return of("config/request"); }
+    [[nodiscard]] std::string global_ready() const { return of("ready"); }
+    [[nodiscard]] std::string shutdown() const { return of("shutdown"); }
+    [[nodiscard]] std::string ready(std::string_view id) const;
+    [[nodiscard]] std::string response(std::string_view id) const;
+
+    /// The module that the topic says is ready; empty if it is another topic.
+    [[nodiscard]] std::string_view ready_module(std::string_view topic) const;
+
+    /// Filters for everything that a manager may have left behind as retained.
+    [[nodiscard]] std::vector<std::string> metadata_filters() const;
+    [[nodiscard]] bool is_metadata(std::string_view topic) const;
+
+private:
+    std::string prefix_;
+};
+
+} // namespace belay::manager
