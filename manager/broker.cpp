@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mqtt_protocol.h>
 #include <utility>
 
-#include <mqtt_protocol.h>
 #include <sys/epoll.h>
 
 namespace belay::manager {
@@ -29,7 +29,8 @@ std::string reason(int result, int error)
     return result == MOSQ_ERR_ERRNO ? std::strerror(error) : mosquitto_strerror(result);
 }
 
-template <typename... Handlers> struct Overloaded : Handlers...
+template <typename... Handlers>
+struct Overloaded : Handlers...
 {
     using Handlers::operator()...;
 };
@@ -44,7 +45,10 @@ std::vector<char*> pointers(std::vector<std::string>& texts)
 
 } // namespace
 
-void Broker::Destroy::operator()(mosquitto* client) const { mosquitto_destroy(client); }
+void Broker::Destroy::operator()(mosquitto* client) const
+{
+    mosquitto_destroy(client);
+}
 
 Broker::Broker(EventLoop& loop, const config::Broker& settings, spdlog::logger& log, BrokerListener& listener)
     : loop_(loop),
@@ -74,10 +78,10 @@ Broker::Client Broker::make_client()
     if (settings_.socket_path.empty())
         mosquitto_int_option(client.get(), MOSQ_OPT_TCP_NODELAY, 1);
     mosquitto_max_inflight_messages_set(client.get(), 0);
-    mosquitto_connect_v5_callback_set(
-        client.get(), [](mosquitto*, void* self, int code, int, const mosquitto_property*) noexcept {
-            static_cast<Broker*>(self)->events_.emplace_back(Connected{code});
-        });
+    mosquitto_connect_v5_callback_set(client.get(),
+                                      [](mosquitto*, void* self, int code, int, const mosquitto_property*) noexcept {
+                                          static_cast<Broker*>(self)->events_.emplace_back(Connected{code});
+                                      });
     mosquitto_message_callback_set(client.get(), [](mosquitto*, void* self, const mosquitto_message* message) noexcept {
         const auto size = static_cast<std::size_t>(std::max(message->payloadlen, 0));
         std::string payload(size > 0 ? static_cast<const char*>(message->payload) : "", size);
@@ -129,8 +133,9 @@ void Broker::attempt()
     mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, largest_payload + room_for_topic);
     // A Unix socket is there or not; a TCP connection is waited for in the event loop.
     errno = 0;
-    const int result = local ? mosquitto_connect_bind_v5(client_.get(), address.c_str(), 0, keepalive_s, nullptr, properties)
-                             : mosquitto_connect_bind_async(client_.get(), address.c_str(), settings_.port, keepalive_s, nullptr);
+    const int result =
+        local ? mosquitto_connect_bind_v5(client_.get(), address.c_str(), 0, keepalive_s, nullptr, properties)
+              : mosquitto_connect_bind_async(client_.get(), address.c_str(), settings_.port, keepalive_s, nullptr);
     const int error = errno;
     mosquitto_property_free_all(&properties);
     const int socket = mosquitto_socket(client_.get());
@@ -150,8 +155,8 @@ void Broker::attempt_failed(const std::string& why)
     close();
     const auto now = std::chrono::steady_clock::now();
     if (now >= deadline_)
-        return give_up("it did not come within " + std::to_string(settings_.connect_timeout_ms / 1000) +
-                       " s: " + why + "; start it, or correct the broker's address in the configuration");
+        return give_up("it did not come within " + std::to_string(settings_.connect_timeout_ms / 1000) + " s: " + why +
+                       "; start it, or correct the broker's address in the configuration");
     if (!addresses_.empty())
         return retry_timer_.arm(std::chrono::milliseconds(0));
     if (now >= next_complaint_) {
@@ -281,8 +286,8 @@ std::optional<int> Broker::unsubscribe(const std::vector<std::string>& filters)
     int message = 0;
     auto texts = filters;
     const auto list = pointers(texts);
-    if (!connected_ || mosquitto_unsubscribe_multiple(client_.get(), &message, static_cast<int>(list.size()), list.data(),
-                                                      nullptr) != MOSQ_ERR_SUCCESS)
+    if (!connected_ || mosquitto_unsubscribe_multiple(client_.get(), &message, static_cast<int>(list.size()),
+                                                      list.data(), nullptr) != MOSQ_ERR_SUCCESS)
         return std::nullopt;
     return message;
 }

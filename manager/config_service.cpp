@@ -79,7 +79,8 @@ const nlohmann::json* find_parameter(const config::Configuration& configuration,
     const auto module = configuration.modules.find(*identifier.module);
     if (module == configuration.modules.end())
         return nullptr;
-    const auto& list = member(member(module->second.config, "configuration_parameters"), identifier.implementation.c_str());
+    const auto& list =
+        member(member(module->second.config, "configuration_parameters"), identifier.implementation.c_str());
     for (const auto& parameter : list)
         if (const auto* name = text(parameter, "name"); name != nullptr && *name == *identifier.parameter)
             return &parameter;
@@ -101,10 +102,11 @@ nlohmann::json as_writable(nlohmann::json parameters)
 ConfigService::ConfigService(const config::Configuration& configuration) : configuration_(configuration)
 {
     for (const auto& [id, module] : configuration.modules)
-        start_up_answers_[id] = envelope("ConfigurationResponse", {{"status", "Ok"},
-                                                                   {"status_info", ""},
-                                                                   {"type", "Get"},
-                                                                   {"response", get_response("Module", module_data(module))}});
+        start_up_answers_[id] =
+            envelope("ConfigurationResponse", {{"status", "Ok"},
+                                               {"status_info", ""},
+                                               {"type", "Get"},
+                                               {"response", get_response("Module", module_data(module))}});
 }
 
 nlohmann::json ConfigService::module_data(const config::Module& module) const
@@ -112,7 +114,8 @@ nlohmann::json ConfigService::module_data(const config::Module& module) const
     nlohmann::json mappings{{module.id, member(module.config, "mapping")}};
     for (const auto& connections : member(module.config, "connections"))
         for (const auto& connection : connections)
-            if (const auto* other = text(connection, "module_id"); other != nullptr && configuration_.modules.contains(*other))
+            if (const auto* other = text(connection, "module_id");
+                other != nullptr && configuration_.modules.contains(*other))
                 mappings[*other] = member(configuration_.modules.at(*other).config, "mapping");
     nlohmann::json data{{"module_config", module.config}, {"mappings", std::move(mappings)}};
     if (module.config.contains("telemetry_config"))
@@ -148,7 +151,8 @@ ConfigService::Response ConfigService::value(const config::Module& requester, co
         return {"Error", "No identifier provided", "Get", nothing};
     const auto identifier = parse_identifier(request["identifier"]);
     if (!identifier)
-        return {"Error", "The identifier is not an object with module_id and configuration_parameter_name", {}, nullptr};
+        return {
+            "Error", "The identifier is not an object with module_id and configuration_parameter_name", {}, nullptr};
     if (!may_read(requester, *identifier->module))
         return {"AccessDenied", denied(requester.id, *identifier->module), "Get", nothing};
     const auto* parameter = find_parameter(configuration_, *identifier);

@@ -16,9 +16,9 @@ class ConfigService
 public:
     struct Answer
     {
-        std::string origin;  ///< who asked; a plausible module id, not necessarily one that exists
-        std::string payload; ///< for the response topic of `origin`
-        std::string refusal; ///< why it was not answered as asked; empty if it was
+        std::string origin;    ///< who asked; a plausible module id, not necessarily one that exists
+        std::string payload;   ///< for the response topic of `origin`
+        std::string refusal;   ///< why it was not answered as asked; empty if it was
         bool start_up = false; ///< the module's own configuration, as asked for at its start
     };
 

@@ -55,7 +55,10 @@ void Conversation::publish_metadata()
     }
 }
 
-void Conversation::on_broker_unreachable(const std::string& why) { listener_.on_broker_failed(why); }
+void Conversation::on_broker_unreachable(const std::string& why)
+{
+    listener_.on_broker_failed(why);
+}
 
 void Conversation::on_broker_lost(const std::string& why)
 {
@@ -95,9 +98,10 @@ void Conversation::judge_round_trip() const
     constexpr double suspicious_ms = 30;
     const double elapsed_ms = static_cast<double>(monotonic_ns() - published_ns_) / ns_per_ms;
     if (settings_.socket_path.empty() && elapsed_ms > suspicious_ms)
-        log_.warn("the MQTT broker took {:.0f} ms to acknowledge a message; `set_tcp_nodelay true` in mosquitto.conf, or "
-                  "a Unix socket, makes the start of the modules faster",
-                  elapsed_ms);
+        log_.warn(
+            "the MQTT broker took {:.0f} ms to acknowledge a message; `set_tcp_nodelay true` in mosquitto.conf, or "
+            "a Unix socket, makes the start of the modules faster",
+            elapsed_ms);
 }
 
 void Conversation::note_stale(std::string_view topic)
@@ -153,8 +157,9 @@ void Conversation::reply(const ConfigService::Answer& answer)
     const auto topic = topics_.response(answer.origin);
     if (!broker_.publish(topic, answer.payload, 2, false)) {
         if (broker_.connected())
-            log_.error("{}: could not publish its configuration ({} bytes); the broker's max_packet_size may be too small",
-                       answer.origin, answer.payload.size());
+            log_.error(
+                "{}: could not publish its configuration ({} bytes); the broker's max_packet_size may be too small",
+                answer.origin, answer.payload.size());
         return;
     }
     if (answer.start_up)
@@ -177,7 +182,8 @@ void Conversation::complain(std::string_view kind, std::string_view topic, std::
     if (!withheld)
         return;
     const auto more = *withheld > 0 ? " (and " + std::to_string(*withheld) + " like it before)" : std::string{};
-    log_.warn("{} a message on {}: {}{}", kind == "refusal" ? "refused" : "ignored", printable(topic), printable(why, 240), more);
+    log_.warn("{} a message on {}: {}{}", kind == "refusal" ? "refused" : "ignored", printable(topic),
+              printable(why, 240), more);
 }
 
 void Conversation::clear_metadata()
@@ -193,7 +199,10 @@ void Conversation::announce()
     broker_.publish(topics_.global_ready(), envelope("GlobalReady", true), 2, false);
 }
 
-void Conversation::ask_to_shut_down() { broker_.publish(topics_.shutdown(), "true", 2, false); }
+void Conversation::ask_to_shut_down()
+{
+    broker_.publish(topics_.shutdown(), "true", 2, false);
+}
 
 void Conversation::flush()
 {

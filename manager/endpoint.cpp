@@ -48,8 +48,8 @@ bool is_member(gid_t group)
 {
     std::array<gid_t, 256> groups{};
     const int count = getgroups(static_cast<int>(groups.size()), groups.data());
-    return getegid() == group || std::find(groups.begin(), groups.begin() + std::max(count, 0), group) !=
-                                     groups.begin() + std::max(count, 0);
+    return getegid() == group ||
+           std::find(groups.begin(), groups.begin() + std::max(count, 0), group) != groups.begin() + std::max(count, 0);
 }
 
 /// The first directory above the socket that cannot be searched; empty if each can.
@@ -95,15 +95,15 @@ std::string explain_denied(const std::string& socket_path)
     const auto closed = closed_directory(socket_path);
     const auto& object = closed.empty() ? socket_path : closed;
     struct stat status
-    {
-    };
+    {};
     if (stat(object.c_str(), &status) != 0)
         return object + " cannot be reached: " + std::strerror(errno);
     const auto user = user_name(geteuid());
     const auto group = group_name(status.st_gid);
     std::string text = (closed.empty() ? "" : "the directory ") + object + " has mode " + mode_text(status.st_mode) +
-                       " and belongs to " + user_name(status.st_uid) + ":" + group + ", and we and the modules are the user " +
-                       user + ", " + (is_member(status.st_gid) ? "a" : "not a") + " member of that group; " +
+                       " and belongs to " + user_name(status.st_uid) + ":" + group +
+                       ", and we and the modules are the user " + user + ", " +
+                       (is_member(status.st_gid) ? "a" : "not a") + " member of that group; " +
                        "connecting needs write permission on the socket and search permission on the directories "
                        "above it. ";
     const mode_t group_bits = closed.empty() ? 0060U : 0010U;

@@ -3,10 +3,10 @@
 
 #include "config/configuration.hpp"
 
+#include <tl/expected.hpp>
+
 #include <string>
 #include <vector>
-
-#include <tl/expected.hpp>
 
 /// Where the broker is.
 namespace belay::manager {

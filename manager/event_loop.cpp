@@ -25,9 +25,15 @@ std::uint64_t monotonic_ns()
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-EventLoop::EventLoop() { check(sd_event_new(&loop_), "could not create the event loop"); }
+EventLoop::EventLoop()
+{
+    check(sd_event_new(&loop_), "could not create the event loop");
+}
 
-EventLoop::~EventLoop() { sd_event_unref(loop_); }
+EventLoop::~EventLoop()
+{
+    sd_event_unref(loop_);
+}
 
 int EventLoop::run()
 {
@@ -38,7 +44,10 @@ int EventLoop::run()
     return code;
 }
 
-void EventLoop::exit(int code) { check(sd_event_exit(loop_, code), "could not end the event loop"); }
+void EventLoop::exit(int code)
+{
+    check(sd_event_exit(loop_, code), "could not end the event loop");
+}
 
 void EventLoop::guard(const std::function<void()>& action) noexcept
 {
@@ -73,7 +82,10 @@ void Timer::arm(std::chrono::milliseconds delay)
     check(sd_event_source_set_enabled(source_.get(), SD_EVENT_ONESHOT), "could not arm a timer");
 }
 
-void Timer::disarm() { check(sd_event_source_set_enabled(source_.get(), SD_EVENT_OFF), "could not disarm a timer"); }
+void Timer::disarm()
+{
+    check(sd_event_source_set_enabled(source_.get(), SD_EVENT_OFF), "could not disarm a timer");
+}
 
 IoWatch::IoWatch(EventLoop& loop, int descriptor, std::uint32_t events, Handler handler, Wanted wanted)
     : shared_(std::make_shared<Shared>(loop, std::move(handler), std::move(wanted)))
@@ -85,9 +97,8 @@ IoWatch::IoWatch(EventLoop& loop, int descriptor, std::uint32_t events, Handler 
     };
     const auto prepare = [](sd_event_source* source, void* data) {
         const auto shared = static_cast<Shared*>(data)->shared_from_this();
-        shared->loop.guard([&] {
-            check(sd_event_source_set_io_events(source, shared->wanted()), "could not watch a descriptor");
-        });
+        shared->loop.guard(
+            [&] { check(sd_event_source_set_io_events(source, shared->wanted()), "could not watch a descriptor"); });
         return 0;
     };
     sd_event_source* source = nullptr;

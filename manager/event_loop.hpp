@@ -56,8 +56,7 @@ private:
     struct Shared : std::enable_shared_from_this<Shared>
     {
         Shared(EventLoop& the_loop, std::function<void()> the_handler) : loop(the_loop), handler(std::move(the_handler))
-        {
-        }
+        {}
         EventLoop& loop;
         std::function<void()> handler;
     };
@@ -79,8 +78,7 @@ private:
     {
         Shared(EventLoop& the_loop, Handler the_handler, Wanted the_wanted)
             : loop(the_loop), handler(std::move(the_handler)), wanted(std::move(the_wanted))
-        {
-        }
+        {}
         EventLoop& loop;
         Handler handler;
         Wanted wanted;

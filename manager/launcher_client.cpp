@@ -17,7 +17,8 @@ namespace {
 constexpr std::size_t most_descriptors = 2;
 
 /// The packet as a struct, if it has its size.
-template <typename Packet> std::optional<Packet> as(std::string_view bytes)
+template <typename Packet>
+std::optional<Packet> as(std::string_view bytes)
 {
     if (bytes.size() != sizeof(Packet))
         return std::nullopt;
@@ -48,10 +49,10 @@ LauncherClient::LauncherClient(EventLoop& loop, FileDescriptor control, Launcher
     : control_(std::move(control)),
       listener_(listener),
       watch_(std::in_place, loop, control_.get(), EPOLLIN, [this](std::uint32_t) { receive(); })
-{
-}
+{}
 
-template <typename Packet> void LauncherClient::send(const Packet& packet)
+template <typename Packet>
+void LauncherClient::send(const Packet& packet)
 {
     while (::send(control_.get(), &packet, sizeof packet, MSG_NOSIGNAL) < 0 && errno == EINTR) {
     }
@@ -128,7 +129,8 @@ void LauncherClient::dispatch(std::string_view packet, FileDescriptor first, Fil
         listener_.on_start_failed(*failed);
     else if (const auto exited = as<launcher::Exited>(packet); exited && opcode == launcher::Opcode::exited)
         listener_.on_exited(*exited);
-    else if (const auto signal = as<launcher::SignalReceived>(packet); signal && opcode == launcher::Opcode::signal_received)
+    else if (const auto signal = as<launcher::SignalReceived>(packet);
+             signal && opcode == launcher::Opcode::signal_received)
         listener_.on_signal(signal->signal);
     else
         lose("it sent a packet that is not in its protocol");

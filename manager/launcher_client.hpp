@@ -39,7 +39,8 @@ public:
     void finish(int exit_code);
 
 private:
-    template <typename Packet> void send(const Packet& packet);
+    template <typename Packet>
+    void send(const Packet& packet);
     void receive();
     void lose(const std::string& why);
     void dispatch(std::string_view packet, FileDescriptor first, FileDescriptor second);

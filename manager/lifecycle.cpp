@@ -103,7 +103,10 @@ std::string_view status_line(Step step)
     }
 }
 
-std::span<const Transition> transitions() { return table; }
+std::span<const Transition> transitions()
+{
+    return table;
+}
 
 unsigned deadline_ms(State state)
 {
@@ -124,8 +127,8 @@ unsigned deadline_ms(State state)
 
 const Transition* Lifecycle::apply(Event event)
 {
-    const auto found = std::ranges::find_if(
-        table, [&](const Transition& row) { return row.state == state_ && row.event == event; });
+    const auto found =
+        std::ranges::find_if(table, [&](const Transition& row) { return row.state == state_ && row.event == event; });
     if (found == table.end())
         return nullptr;
     state_ = found->next;

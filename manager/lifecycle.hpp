@@ -11,24 +11,24 @@ namespace belay::manager {
 
 enum class State : std::uint8_t
 {
-    initializing,            ///< until the broker is there
-    starting,                ///< until all modules are ready
+    initializing, ///< until the broker is there
+    starting,     ///< until all modules are ready
     running,
-    draining,                ///< modules were asked to shut down
+    draining, ///< modules were asked to shut down
     draining_after_failure,
-    terminating,             ///< modules got SIGTERM
+    terminating, ///< modules got SIGTERM
     terminating_after_failure,
-    killing,                 ///< modules got SIGKILL because they did not end
+    killing, ///< modules got SIGKILL because they did not end
     killing_after_failure,
-    aborting,                ///< modules got SIGKILL because the operator is impatient
+    aborting, ///< modules got SIGKILL because the operator is impatient
     exiting,
 };
 
 enum class Event : std::uint8_t
 {
-    connected,       ///< the broker acknowledged the subscriptions
-    give_up,         ///< nothing to start, or no broker to be had
-    spawned_ready,   ///< only standalone modules are missing
+    connected,     ///< the broker acknowledged the subscriptions
+    give_up,       ///< nothing to start, or no broker to be had
+    spawned_ready, ///< only standalone modules are missing
     all_ready,
     stop,            ///< a signal; modules run, and are ended at once
     stop_gracefully, ///< a signal; modules run, and are asked first
@@ -60,13 +60,13 @@ enum class Step : std::uint8_t
     manager_exiting,
     // actions
     start_modules,
-    clear_metadata,     ///< unless the topics are to be retained
-    announce,           ///< the global ready
-    ask_to_shut_down,   ///< by MQTT
-    terminate,          ///< SIGTERM to each main process
-    kill,               ///< SIGKILL to everything that the modules started
-    finish_succeeded,   ///< clear, disconnect, MANAGER_EXITING, exit 0
-    finish_failed,      ///< the same, exit 1
+    clear_metadata,   ///< unless the topics are to be retained
+    announce,         ///< the global ready
+    ask_to_shut_down, ///< by MQTT
+    terminate,        ///< SIGTERM to each main process
+    kill,             ///< SIGKILL to everything that the modules started
+    finish_succeeded, ///< clear, disconnect, MANAGER_EXITING, exit 0
+    finish_failed,    ///< the same, exit 1
 };
 
 /// The line of `--status-fifo`; empty for an action.

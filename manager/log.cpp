@@ -34,8 +34,7 @@ public:
 bool is_journal(const char* stream)
 {
     struct stat status
-    {
-    };
+    {};
     if (stream == nullptr || fstat(STDERR_FILENO, &status) != 0)
         return false;
     return std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino) == stream;
@@ -55,7 +54,8 @@ LogStyle detect_log_style()
 std::shared_ptr<spdlog::logger> make_log(LogStyle style)
 {
     const auto mode = style == LogStyle::terminal ? spdlog::color_mode::always : spdlog::color_mode::never;
-    auto log = std::make_shared<spdlog::logger>("manager", std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>(mode));
+    auto log =
+        std::make_shared<spdlog::logger>("manager", std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>(mode));
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     formatter->add_flag<PriorityFlag>('*').set_pattern(style == LogStyle::journal ? "%*%v" : "%^%l%$: %v");
     log->set_formatter(std::move(formatter));
@@ -67,7 +67,8 @@ std::shared_ptr<spdlog::logger> make_log(LogStyle style)
 std::string printable(std::string_view untrusted, std::size_t limit)
 {
     std::string text{untrusted.substr(0, limit)};
-    std::replace_if(text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
     return untrusted.size() > limit ? text + "..." : text;
 }
 

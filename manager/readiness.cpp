@@ -10,8 +10,7 @@ Readiness::Readiness(std::set<std::string, std::less<>> spawned, std::set<std::s
       standalone_(std::move(standalone)),
       missing_spawned_(spawned_),
       missing_standalone_(standalone_)
-{
-}
+{}
 
 Readiness::Outcome Readiness::mark(std::string_view id)
 {

@@ -3,9 +3,9 @@
 
 #include "launcher/descriptor.hpp"
 
-#include <string_view>
-
 #include <tl/expected.hpp>
+
+#include <string_view>
 
 namespace belay::manager {
 

@@ -75,8 +75,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       output_(loop, style == LogStyle::terminal),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); })
-{
-}
+{}
 
 void Supervisor::start()
 {
@@ -264,7 +263,10 @@ void Supervisor::on_launcher_gone(const std::string& why)
     begin_finish(1);
 }
 
-void Supervisor::on_connected() { apply(Event::connected); }
+void Supervisor::on_connected()
+{
+    apply(Event::connected);
+}
 
 void Supervisor::on_broker_failed(const std::string& why)
 {
@@ -285,9 +287,15 @@ void Supervisor::record(std::string_view event, const std::string& module, std::
     timeline_.record(event, module, pid, now_ns);
 }
 
-void Supervisor::on_asked(const std::string& module) { record("asked", module, monotonic_ns()); }
+void Supervisor::on_asked(const std::string& module)
+{
+    record("asked", module, monotonic_ns());
+}
 
-void Supervisor::on_answered(const std::string& module) { record("answered", module, monotonic_ns()); }
+void Supervisor::on_answered(const std::string& module)
+{
+    record("answered", module, monotonic_ns());
+}
 
 void Supervisor::on_module_ready(const std::string& module)
 {
@@ -315,7 +323,10 @@ void Supervisor::begin_finish(int code)
     conversation_.flush();
 }
 
-void Supervisor::on_flushed() { finish(); }
+void Supervisor::on_flushed()
+{
+    finish();
+}
 
 void Supervisor::finish()
 {

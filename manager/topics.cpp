@@ -11,7 +11,10 @@ namespace {
 constexpr std::array<std::string_view, 5> single_topics{"interfaces", "types", "settings", "schemas", "module_names"};
 constexpr std::array<std::string_view, 3> topic_folders{"interface_definitions/", "type_definitions/", "manifests/"};
 
-constexpr bool is_letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'; }
+constexpr bool is_letter(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
 
 } // namespace
 
@@ -22,9 +25,15 @@ bool is_module_id(std::string_view text)
     return !text.empty() && text.size() <= longest && is_letter(text.front()) && std::ranges::all_of(text, fits);
 }
 
-std::string Topics::ready(std::string_view id) const { return of("modules/") + std::string{id} + "/ready"; }
+std::string Topics::ready(std::string_view id) const
+{
+    return of("modules/") + std::string{id} + "/ready";
+}
 
-std::string Topics::response(std::string_view id) const { return of("modules/") + std::string{id} + "/response"; }
+std::string Topics::response(std::string_view id) const
+{
+    return of("modules/") + std::string{id} + "/response";
+}
 
 std::string_view Topics::ready_module(std::string_view topic) const
 {
