@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/access.hpp"
+#include "manager/endpoint.hpp"
+#include "manager/module_output.hpp"
+#include "manager/readiness.hpp"
+#include "manager/status_fifo.hpp"
+#include "manager/supervisor.hpp"
+#include "manager/timeline.hpp"
+#include "manager/topics.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace belay;
+using namespace belay::manager;
+
+namespace {
+
+std::string read_some(int descriptor)
+{
+    std::array<char, 4096> buffer{};
+    const ssize_t length = ::read(descriptor, buffer.data(), buffer.size());
+    return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
+}
+
+struct Pipe
+{
+    Pipe()
+    {
+        std::array<int, 2> ends{};
+        REQUIRE(pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
+        reader = FileDescriptor(ends[0]);
+        writer = FileDescriptor(ends[1]);
+    }
+    FileDescriptor reader;
+    FileDescriptor writer;
+};
+
+} // namespace
+
+TEST_CASE("topics are built and recognised")
+{
+    const Topics topics("everest/");
+    CHECK(topics.config_request() == "everest/config/request");
+    CHECK(topics.response("slac") == "everest/modules/slac/response");
+    CHECK(topics.ready_module("everest/modules/slac/ready") == "slac");
+    CHECK(topics.ready_module("everest/modules//ready").empty());
+    CHECK(topics.ready_module("everest/ready").empty());
+    CHECK(topics.ready_module("other/modules/slac/ready").empty());
+    CHECK(topics.is_metadata("everest/interfaces"));
+    CHECK(topics.is_metadata("everest/manifests/EvseSlac"));
+    CHECK_FALSE(topics.is_metadata("everest/ready"));
+    CHECK_FALSE(topics.is_metadata("everest2/interfaces"));
+}
+
+TEST_CASE("only a plausible module id becomes part of a topic")
+{
+    CHECK(is_module_id("evse_manager-1.a"));
+    for (const std::string bad : {"", "#", "+", "a/b", "a+", "1a", "a b", "a\n"})
+        CHECK_FALSE(is_module_id(bad));
+    CHECK_FALSE(is_module_id(std::string("a\0b", 3)));
+    CHECK_FALSE(is_module_id(std::string(129, 'a')));
+}
+
+TEST_CASE("readiness counts all but the ignored")
+{
+    using enum Readiness::Outcome;
+    Readiness all({"a", "b"}, {});
+    CHECK(all.mark("x") == unknown_module);
+    CHECK(all.mark("a") == progress);
+    CHECK(all.mark("a") == progress);
+    CHECK(all.mark("b") == all_ready);
+    CHECK(all.mark("a") == all_ready);
+
+    Readiness mixed({"a", "b"}, {"probe", "other"});
+    CHECK(mixed.mark("probe") == progress);
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("b") == spawned_ready);
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("other") == all_ready);
+    CHECK(Readiness({}, {"probe"}).only_standalone());
+}
+
+TEST_CASE("access is the requester's own, or granted to it")
+{
+    config::Module module;
+    module.id = "a";
+    CHECK(may_read(module, "a"));
+    CHECK(may_write(module, "a"));
+    CHECK_FALSE(may_read(module, "b"));
+    module.access = config::Access{};
+    CHECK_FALSE(may_read(module, "b"));
+    module.access->modules["b"] = {true, false, true};
+    CHECK(may_read(module, "b"));
+    CHECK_FALSE(may_write(module, "b"));
+    CHECK(may_set_read_only(module, "b"));
+    CHECK_FALSE(may_read(module, "c"));
+    module.access->allow_global_write = true;
+    CHECK(may_write(module, "c"));
+    CHECK_FALSE(may_read(module, "c"));
+}
+
+TEST_CASE("the status FIFO delivers line for line, and ends with its reader")
+{
+    std::signal(SIGPIPE, SIG_IGN);
+    const auto path = std::filesystem::temp_directory_path() / ("belay-fifo-" + std::to_string(getpid()));
+    REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+    FileDescriptor reader(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    StatusFifo fifo(FileDescriptor(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)));
+    std::filesystem::remove(path);
+    CHECK(fifo.write("MANAGER_RUNNING"));
+    CHECK(fifo.write("ALL_MODULES_STARTED"));
+    CHECK(read_some(reader.get()) == "MANAGER_RUNNING\nALL_MODULES_STARTED\n");
+    reader.reset();
+    CHECK(fifo.write("X") == tl::unexpected(EPIPE));
+    CHECK(fifo.write("X"));
+    CHECK(StatusFifo(FileDescriptor{}).write("X"));
+}
+
+TEST_CASE("the timeline is one object a line")
+{
+    Pipe pipe;
+    Timeline timeline(std::move(pipe.writer), 1'000'000);
+    timeline.record("ready", "slac", 12, 3'500'000);
+    timeline.record("all_ready", "", 0, 4'000'000);
+    CHECK(read_some(pipe.reader.get()) == "{\"event\":\"ready\",\"module\":\"slac\",\"pid\":12,\"t_ms\":2.5}\n"
+                                          "{\"event\":\"all_ready\",\"t_ms\":3.0}\n");
+}
+
+TEST_CASE("module output is prefixed line by line, and its length bounded")
+{
+    std::string partial;
+    CHECK(prefix_lines("a | ", partial, "one\ntw") == "a | one\n");
+    CHECK(prefix_lines("a | ", partial, "o\n\n") == "a | two\na | \n");
+    const auto text = prefix_lines("", partial, std::string(20000, 'x'));
+    CHECK(text.size() == 2 * 8193);
+    CHECK(partial.size() == 20000 - 2 * 8192);
+}
+
+TEST_CASE("how a process ended is said in words")
+{
+    CHECK(describe_exit(3 << 8) == "exit code 3");
+    CHECK(describe_exit(SIGKILL) == "killed by SIGKILL (9)");
+    CHECK(describe_exit(SIGSEGV | 0x80) == "killed by SIGSEGV (11), core dumped");
+}
+
+TEST_CASE("a socket that may not be connected to is explained")
+{
+    const auto path = std::filesystem::temp_directory_path() / ("belay-denied-" + std::to_string(getpid()));
+    FileDescriptor file(open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    REQUIRE(fchmod(file.get(), 0644) == 0);
+    const auto text = explain_denied(path.string());
+    std::filesystem::remove(path);
+    CHECK_THAT(text,
+               Catch::Contains(path.string()) && Catch::Contains("0644 -rw-r--r--") && Catch::Contains("UMask=0007"));
+}
