@@ -184,9 +184,10 @@ Result<int> launch(const Arguments& arguments)
     Preparation preparation;
     if (const auto prepared = prepare(*plan, sets.permitted, null_device->get(), preparation, equipment); !prepared)
         return tl::unexpected(prepared.error());
+    Launcher launcher{*plan, std::move(equipment)};
     if (const auto trimmed = trim_own_privileges(*plan); !trimmed)
         return tl::unexpected(trimmed.error());
-    return Launcher{*plan, std::move(equipment)}.run();
+    return launcher.run();
 }
 
 } // namespace

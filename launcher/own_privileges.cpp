@@ -24,12 +24,9 @@ tl::unexpected<std::string> failure(const char* what, int error)
     return tl::unexpected(std::string{"could not "} + what + ": " + errno_text(error));
 }
 
-int install_filter(CapabilityMask held)
+int install(std::vector<sock_filter>& filter)
 {
-    auto filter = deny_list(held, Subject::launcher);
-    if (!filter)
-        return filter.error();
-    const sock_fprog program{static_cast<unsigned short>(filter->size()), filter->data()};
+    const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
     return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : errno;
 }
 
@@ -60,6 +57,9 @@ tl::expected<void, std::string> trim_own_privileges(const LaunchPlan& plan)
     if (const int error = read_capabilities(sets); error != 0)
         return failure("read its capabilities", error);
     const auto needed = needed_capabilities(plan, sets.permitted);
+    auto filter = deny_list(needed, Subject::launcher);
+    if (!filter)
+        return failure("build the system call filter", filter.error());
     if (const int error = set_ambient(0); error != 0)
         return failure("clear the ambient set", error);
     const bool may_reduce = (sets.effective & capability(CAP_SETPCAP)) != 0;
@@ -73,7 +73,7 @@ tl::expected<void, std::string> trim_own_privileges(const LaunchPlan& plan)
         return failure("become a subreaper", errno);
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return failure("set no_new_privs", errno);
-    if (const int error = install_filter(needed); error != 0)
+    if (const int error = install(*filter); error != 0)
         return failure("install the system call filter", error);
     return {};
 }

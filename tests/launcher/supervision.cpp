@@ -32,7 +32,8 @@ namespace {
 class Running
 {
 public:
-    explicit Running(const LaunchPlan& plan)
+    /// `preload`: a library for the launcher itself.
+    explicit Running(const LaunchPlan& plan, const char* preload = "")
     {
         need_root();
         ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -44,7 +45,7 @@ public:
         pid = ::fork();
         REQUIRE(pid >= 0);
         if (pid == 0)
-            become_launcher(memory.get(), other.get());
+            become_launcher(memory.get(), other.get(), preload);
     }
     ~Running()
     {
@@ -91,7 +92,7 @@ private:
         return file;
     }
 
-    [[noreturn]] static void become_launcher(int plan, int socket)
+    [[noreturn]] static void become_launcher(int plan, int socket, const char* preload)
     {
         const pid_t manager = ::fork();
         if (manager == 0) {
@@ -100,6 +101,8 @@ private:
         }
         ::fcntl(plan, F_SETFD, 0);
         ::fcntl(socket, F_SETFD, 0);
+        if (*preload != '\0')
+            ::setenv("LD_PRELOAD", preload, 1);
         ::execl(BELAY_LAUNCHER, "launcher", "--plan-fd", std::to_string(plan).c_str(), "--control-fd",
                 std::to_string(socket).c_str(), "--manager-pid", std::to_string(manager).c_str(), nullptr);
         ::_exit(127);
@@ -306,6 +309,26 @@ TEST_CASE("when the launcher is killed, its modules die with it")
     int status = 0;
     CHECK(::waitpid(module, &status, 0) == module); // this process is the subreaper
     CHECK(WTERMSIG(status) == SIGKILL);
+}
+
+TEST_CASE("neither the launcher nor a child on its way to exec allocates")
+{
+    // Empty under the address sanitizer, which has an allocator of its own.
+    Running launcher{plan_of({unprivileged({"/bin/sh", "-c", "exit 7"}), unprivileged({"/bin/sleep", "60"})}),
+                     BELAY_FORBID_ALLOCATION};
+    launcher.say(Notify{});
+    launcher.say(Heartbeat{});
+    launcher.say(Start{});
+    launcher.expect<Started>();
+    CHECK(WEXITSTATUS(launcher.expect<Exited>().status) == 7);
+    launcher.say(Start{.module = 1});
+    launcher.expect<Started>();
+    launcher.say(Signal{.module = 1, .signal = SIGTERM});
+    launcher.expect<Exited>();
+    launcher.say(Start{.module = 1});
+    launcher.expect<Started>();
+    launcher.say(Finish{.exit_code = 42});
+    CHECK(launcher.exit_code() == 42);
 }
 
 TEST_CASE("signals to the launcher are told to the manager")
