@@ -103,6 +103,20 @@ tl::expected<void, std::string> become_manager(const launcher::ProcessPlan& plan
 
 } // namespace
 
+tl::expected<void, std::string> settle_descriptors()
+{
+    if (::close_range(STDERR_FILENO + 1, ~0U, 0) != 0)
+        return failure("close the inherited descriptors (Linux 5.9 is needed)", errno);
+    int descriptor = -1;
+    do {
+        descriptor = ::open("/dev/null", O_RDWR);
+    } while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor < 0)
+        return failure("open /dev/null", errno);
+    ::close(descriptor);
+    return {};
+}
+
 tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan)
 {
     const auto bytes = launcher::encode(plan);

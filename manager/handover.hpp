@@ -11,6 +11,10 @@
 /// The step from one privileged program to two processes: the launcher keeps the pid, the manager is its child.
 namespace belay::manager {
 
+/// Closes what was inherited besides standard input, output and error, and opens those on /dev/null where they are not:
+/// nothing that a caller forgot reaches the manager, and no file becomes standard output. The error is a sentence.
+tl::expected<void, std::string> settle_descriptors();
+
 /// A memfd with `plan` in it and all seals set. The error is a sentence.
 tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan);
 

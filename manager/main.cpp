@@ -140,6 +140,8 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
 
 int main(int argc, char** argv)
 {
+    if (const auto settled = settle_descriptors(); !settled)
+        return complain(settled.error());
     const auto options = parse_options(argc, argv);
     if (!options.dump_manifests.empty())
         return dump_manifests(options);
