@@ -34,6 +34,8 @@ struct Overloaded : Handlers...
 {
     using Handlers::operator()...;
 };
+template <typename... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>; // clang 14 does not deduce aggregates
 
 std::vector<char*> pointers(std::vector<std::string>& texts)
 {

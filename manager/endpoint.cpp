@@ -56,7 +56,7 @@ bool is_member(gid_t group)
 std::string closed_directory(const std::string& path)
 {
     for (auto slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
-        if (const auto directory = path.substr(0, slash); access(directory.c_str(), X_OK) != 0 && errno == EACCES)
+        if (auto directory = path.substr(0, slash); access(directory.c_str(), X_OK) != 0 && errno == EACCES)
             return directory;
     return {};
 }

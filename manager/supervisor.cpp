@@ -65,7 +65,6 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       plan_(plan),
       options_(options),
       log_(std::move(log)),
-      style_(style),
       begin_ns_(monotonic_ns()),
       status_fifo_(std::move(inheritance.status_fifo)),
       timeline_(std::move(inheritance.timeline), begin_ns_),

@@ -69,7 +69,6 @@ private:
     const launcher::LaunchPlan& plan_;
     const Options& options_;
     std::shared_ptr<spdlog::logger> log_;
-    LogStyle style_;
     std::uint64_t begin_ns_;
     StatusFifo status_fifo_;
     Timeline timeline_;
