@@ -32,25 +32,24 @@ std::uint32_t high(CapabilityMask mask) noexcept
     return static_cast<std::uint32_t>(mask >> 32U);
 }
 
-bool is_set(int option, unsigned long a, unsigned long b) noexcept
+constexpr int unknown = -EINVAL; // what the kernel says of a capability beyond its last
+
+/// 1, 0, or a negative errno.
+int ask(int option, unsigned long a, unsigned long b) noexcept
 {
-    return ::prctl(option, a, b, 0, 0) == 1;
+    const int answer = ::prctl(option, a, b, 0, 0);
+    return answer < 0 ? -errno : answer;
 }
 
 } // namespace
 
-int last_capability() noexcept
-{
-    int number = 0;
-    while (number < most_capabilities && ::prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0)
-        ++number;
-    return number - 1;
-}
-
 CapabilityMask all_capabilities() noexcept
 {
-    const int last = last_capability();
-    return last == most_capabilities - 1 ? ~CapabilityMask{0} : capability(last + 1) - 1;
+    CapabilityMask mask = 0;
+    for (int number = 0; number < most_capabilities && ask(PR_CAPBSET_READ, static_cast<unsigned long>(number), 0) >= 0;
+         ++number)
+        mask |= capability(number);
+    return mask;
 }
 
 int read_capabilities(CapabilitySets& sets) noexcept
@@ -61,11 +60,16 @@ int read_capabilities(CapabilitySets& sets) noexcept
         return errno;
     sets = {join(data[0].permitted, data[1].permitted), join(data[0].effective, data[1].effective),
             join(data[0].inheritable, data[1].inheritable), 0, 0};
-    const int last = last_capability();
-    for (int number = 0; number <= last; ++number) {
+    for (int number = 0; number < most_capabilities; ++number) {
         const auto value = static_cast<unsigned long>(number);
-        sets.bounding |= is_set(PR_CAPBSET_READ, value, 0) ? capability(number) : 0;
-        sets.ambient |= is_set(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, value) ? capability(number) : 0;
+        const int bounding = ask(PR_CAPBSET_READ, value, 0);
+        if (bounding == unknown)
+            return 0;
+        const int ambient = bounding < 0 ? bounding : ask(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, value);
+        if (ambient < 0)
+            return -ambient;
+        sets.bounding |= bounding == 1 ? capability(number) : 0;
+        sets.ambient |= ambient == 1 ? capability(number) : 0;
     }
     return 0;
 }
@@ -80,10 +84,13 @@ int set_capabilities(CapabilityMask permitted, CapabilityMask effective, Capabil
 
 int reduce_bounding_set(CapabilityMask kept) noexcept
 {
-    const int last = last_capability();
-    for (int number = 0; number <= last; ++number)
-        if ((kept & capability(number)) == 0 && ::prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0)
-            return errno;
+    for (int number = 0; number < most_capabilities; ++number) {
+        if ((kept & capability(number)) != 0)
+            continue;
+        const int dropped = ask(PR_CAPBSET_DROP, static_cast<unsigned long>(number), 0);
+        if (dropped < 0)
+            return dropped == unknown ? 0 : -dropped;
+    }
     return 0;
 }
 

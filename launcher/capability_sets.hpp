@@ -23,10 +23,7 @@ constexpr CapabilityMask capability(int number)
     return CapabilityMask{1} << static_cast<unsigned>(number);
 }
 
-/// The highest capability the running kernel knows.
-int last_capability() noexcept;
-
-/// All the running kernel knows.
+/// All the running kernel knows. For judging a configuration; what is dropped and verified does not depend on it.
 CapabilityMask all_capabilities() noexcept;
 
 int read_capabilities(CapabilitySets& sets) noexcept;

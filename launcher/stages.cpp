@@ -236,6 +236,8 @@ int verify(const ModuleStart& start) noexcept
         return error;
     if (const int error = kept(start) ? 0 : verify_capabilities(start); error != 0)
         return error;
+    if (::umask(start.umask) != start.umask) // it has no error to return
+        return mismatch;
     int death_signal = 0;
     if (start.parent != 0 && (::prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0) != 0 || death_signal != SIGKILL))
         return mismatch;
