@@ -3,6 +3,7 @@
 
 import os
 import sys
+import textwrap
 
 WIDTH = 80
 
@@ -60,4 +61,6 @@ class Screen:
         self.clear()
         for line in failed.log[-40:]:
             print(f"  {line}", file=sys.stderr)
-        print(f"run: {failed}.\n     {failed.remedy}", file=sys.stderr, flush=True)
+        for text, indent in ((f"run: {failed}.", "     "), (f"     {failed.remedy}", "     ")):
+            print(textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False,
+                                break_on_hyphens=False), file=sys.stderr)
