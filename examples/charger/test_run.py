@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 RUN = Path(__file__).resolve().parent / "run"
 BUILD_DIRECTORY = os.environ["BELAY_BUILD_DIR"]
 DEADLINE_S = 90
+GRACE_S = 5  # for what outlives a launcher that was killed
 ROW = re.compile(r"(?P<id>\S+) +(?P<module>\S+) +(?P<pid>\d+) (?P<user>\S+) +(?P<groups>\S+(?: \+\d+)?) +"
                  r"(?P<capabilities>-|CAP_\S+|\d+, below) +(?P<nnp>yes|no) +(?P<seccomp>\S+) +(?P<ready>\d+ ms|-)$")
 MODULES = {"auth", "car", "evse", "intruder", "meter", "pilot", "slac", "tokens"}
@@ -26,6 +28,28 @@ def left_behind(process):
 def start(*arguments, **options):
     return subprocess.Popen([str(RUN), "--build-dir", BUILD_DIRECTORY, *arguments], stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, **options)
+
+
+def runs(pid):
+    """A zombie does not: without their launcher, processes are left to init, and not every container's init reaps."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def still_running(rows):
+    """The rows of processes that do not end within GRACE_S."""
+    deadline = time.monotonic() + GRACE_S
+    while (left := [row[0] for row in rows.values() if runs(row["pid"])]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def broker_of(process):
+    """The Mosquitto that this run has started."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+    return next(int(pid) for pid in children if b"mosquitto" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
 class RunFor(unittest.TestCase):
@@ -67,32 +91,53 @@ class RunFor(unittest.TestCase):
 
     def test_leaves_nothing_behind(self):
         self.assertEqual(left_behind(self.process), [])
-        left = [row[0] for row in self.rows.values() if Path(f"/proc/{row['pid']}").exists()]
-        self.assertEqual(left, [])
+        self.assertEqual(still_running(self.rows), [])
 
 
-class Stop(unittest.TestCase):
-    def stop_when_charging(self, number):
+class End(unittest.TestCase):
+    """Runs that something ends while the vehicle charges."""
+
+    def end(self, whom, number):
+        """Sends a signal to what `whom` finds, given the run and its rows; what was printed."""
         with start() as process:
             lines = []
             for line in process.stdout:
                 lines.append(line)
                 if "kW" in line:
-                    process.send_signal(number)
                     break
+            rows = {match["id"]: match for match in (ROW.match(line.rstrip("\n")) for line in lines) if match}
+            os.kill(whom(process, rows), number)
             rest, errors = process.communicate(timeout=DEADLINE_S)
-        output = "".join(lines) + rest
-        self.assertEqual((process.returncode, errors), (0, ""), output)
-        self.assertRegex(output, r"Stopped in order: 11 processes ended")
-        pids = [match["pid"] for match in map(ROW.match, output.splitlines()) if match]
-        self.assertEqual([pid for pid in pids if Path(f"/proc/{pid}").exists()], [])
+        self.assertEqual(still_running(rows), [])
         self.assertEqual(left_behind(process), [])
+        return process.returncode, "".join(lines) + rest, errors
+
+    def assert_stops(self, number):
+        code, output, errors = self.end(lambda process, rows: process.pid, number)
+        self.assertEqual((code, errors), (0, ""), output)
+        self.assertRegex(output, r"Stopped in order: 11 processes ended")
 
     def test_interrupted(self):
-        self.stop_when_charging(signal.SIGINT)
+        self.assert_stops(signal.SIGINT)
 
     def test_terminated(self):
-        self.stop_when_charging(signal.SIGTERM)
+        self.assert_stops(signal.SIGTERM)
+
+    def test_a_module_dies(self):
+        code, output, errors = self.end(lambda process, rows: int(rows["meter"]["pid"]), signal.SIGKILL)
+        self.assertEqual(code, 1)
+        self.assertRegex(output, r"meter \(pid \d+\): ended unexpectedly: killed by SIGKILL")
+        self.assertRegex(errors, r"run: the charger failed: bin/manager ended by itself, with exit code 1")
+
+    def test_the_broker_dies(self):
+        code, output, _ = self.end(lambda process, rows: broker_of(process), signal.SIGKILL)
+        self.assertEqual(code, 1)
+        self.assertIn("broker is lost", output)
+
+    def test_the_launcher_dies(self):
+        code, _, errors = self.end(lambda process, rows: int(rows["launcher"]["pid"]), signal.SIGKILL)
+        self.assertEqual(code, 1)
+        self.assertIn("killed by SIGKILL", errors)
 
 
 class Refusals(unittest.TestCase):

@@ -11,7 +11,7 @@ from pathlib import Path
 from build import build, lay_out, private_directory, run_quietly
 from events import Events
 from privileges import read_privileges
-from processes import Broker, Manager
+from processes import Broker, Manager, describe
 from progress import Interrupted, Screen, StageFailed
 from table import Row, format_table, legend
 
@@ -64,7 +64,7 @@ def show(screen, manager, rows):
 def follow(events, screen, manager, deadline):
     while not events.stop_requested and not screen.reader_gone and time.monotonic() < deadline:
         if manager.exit_code() is not None:
-            raise StageFailed("the charger", f"bin/manager ended by itself, with exit code {manager.exit_code()}",
+            raise StageFailed("the charger", f"bin/manager ended by itself, {describe(manager.exit_code())}",
                               "Its last lines above say why.")
         events.wait(min(deadline - time.monotonic(), 0.5))
 
@@ -95,7 +95,7 @@ def run(events, screen, build_directory, seconds):
 def check_stopped(screen, pids, manager_code):
     left = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     if left or manager_code != 0:
-        raise StageFailed("stopping the charger", f"exit code of the manager: {manager_code}; still there: "
+        raise StageFailed("stopping the charger", f"the manager ended {describe(manager_code)}; still there: "
                           f"{', '.join(map(str, left)) or 'nothing'}", "This is a defect of Belay: please report it.")
     screen.print()
     screen.print(f"Stopped in order: {len(pids)} processes ended, nothing is left behind.")

@@ -24,6 +24,10 @@ LAST_WORDS_S = 1
 PR_SET_PDEATHSIG = 1
 
 
+def describe(exit_code):
+    return f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"with exit code {exit_code}"
+
+
 def die_with_parent():
     """Between fork and exec: should this program be killed, the process is told to end."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -43,15 +47,14 @@ class Process:
         return self._process.poll()
 
     def stop(self, number):
-        """Asks it to end, and waits. The exit code; None if it had to be killed."""
+        """Asks it to end, waits, and kills it if that takes too long. The exit code."""
         if self.exit_code() is None:
             self._process.send_signal(number)
         deadline = time.monotonic() + STOP_DEADLINE_S
         while self.exit_code() is None:
             if time.monotonic() >= deadline:
                 self._process.kill()
-                self._process.wait()
-                return None
+                return self._process.wait()
             self._events.wait(POLL_S)
         return self.exit_code()
 
@@ -79,7 +82,7 @@ class Broker(Process):
                 if self._events.stop_requested:
                     raise Interrupted
                 if self.exit_code() is not None or time.monotonic() >= deadline:
-                    raise StageFailed("starting Mosquitto", f"there is no socket; exit code {self.exit_code()}",
+                    raise StageFailed("starting Mosquitto", "it did not create its socket",
                                       "Its log is above.", self._log.read_text(errors="replace").splitlines())
                 self._events.wait(POLL_S)
             self._socket_path.chmod(0o660)
@@ -133,7 +136,7 @@ class Manager(Process):
                 raise Interrupted
             why = None
             if self.exit_code() is not None:
-                why = f"bin/manager ended with exit code {self.exit_code()}"
+                why = f"bin/manager ended, {describe(self.exit_code())}"
             elif time.monotonic() >= deadline:
                 why = f"not all modules were ready after {START_DEADLINE_S} s"
             if why:
