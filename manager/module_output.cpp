@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/module_output.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -28,6 +29,13 @@ void write_all(std::string_view text)
 
 } // namespace
 
+std::string line_prefix(const std::string& id, std::size_t index, std::size_t width, bool color)
+{
+    constexpr std::array<std::string_view, 6> colors{"36", "33", "32", "35", "34", "31"};
+    const auto name = id + std::string(width - std::min(width, id.size()), ' ') + " |";
+    return color ? "\033[" + std::string{colors.at(index % colors.size())} + "m" + name + "\033[0m " : name + ' ';
+}
+
 std::string prefix_lines(std::string_view prefix, std::string& partial, std::string_view bytes)
 {
     std::string text;
@@ -49,13 +57,10 @@ std::string prefix_lines(std::string_view prefix, std::string& partial, std::str
 
 void ModuleOutput::add(const std::string& id, std::size_t index, FileDescriptor pipe)
 {
-    constexpr std::array<std::string_view, 6> colors{"36", "33", "32", "35", "34", "31"};
     streams_.remove_if([](const Stream& stream) { return stream.ended; });
     auto& stream = streams_.emplace_back();
     stream.pipe = std::move(pipe);
-    stream.prefix = id + " | ";
-    if (color_)
-        stream.prefix = "\033[" + std::string{colors.at(index % colors.size())} + "m" + id + " |\033[0m ";
+    stream.prefix = line_prefix(id, index, width_, color_);
     if (const int flags = fcntl(stream.pipe.get(), F_GETFL); flags >= 0)
         fcntl(stream.pipe.get(), F_SETFL, flags | O_NONBLOCK);
     stream.watch = std::make_unique<IoWatch>(loop_, stream.pipe.get(), EPOLLIN, [&stream](std::uint32_t) {

@@ -4,6 +4,7 @@
 #include "launcher/stages.hpp"
 #include "manager/endpoint.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <utility>
@@ -21,6 +22,14 @@ std::string signal_name(int signal)
 {
     const char* name = sigabbrev_np(signal);
     return name != nullptr ? std::string{"SIG"} + name : "signal " + std::to_string(signal);
+}
+
+std::size_t longest_id(const launcher::LaunchPlan& plan)
+{
+    std::size_t result = 0;
+    for (const auto& module : plan.modules)
+        result = std::max(result, module.id.size());
+    return result;
 }
 
 } // namespace
@@ -71,7 +80,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       readiness_(make_readiness(configuration, plan)),
       launcher_(loop, std::move(inheritance.control), *this),
       conversation_(loop, configuration, awaited(configuration), *log_, *this),
-      output_(loop, style == LogStyle::terminal),
+      output_(loop, style == LogStyle::terminal, longest_id(plan)),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); })
 {}

@@ -146,6 +146,14 @@ TEST_CASE("module output is prefixed line by line, and its length bounded")
     CHECK(partial.size() == 20000 - 2 * 8192);
 }
 
+TEST_CASE("prefixes are padded to the longest id")
+{
+    CHECK(line_prefix("car", 0, 8, false) == "car      | ");
+    CHECK(line_prefix("intruder", 1, 8, false) == "intruder | ");
+    CHECK(line_prefix("unexpected", 1, 8, false) == "unexpected | ");
+    CHECK(line_prefix("car", 7, 8, true) == "\033[33mcar      |\033[0m ");
+}
+
 TEST_CASE("how a process ended is said in words")
 {
     CHECK(describe_exit(3 << 8) == "exit code 3");
