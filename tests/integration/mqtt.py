@@ -28,11 +28,10 @@ def envelope(kind, data):
 
 class Broker:
     """Runs as the user `mosquitto`. By default as EVerest's security guide recommends: on a Unix socket in a directory
-    of its own, for a group of which the modules' user is a member."""
+    of its own, for a group of which the modules' user is a member. Debian's makes the socket with mode 0770."""
 
-    def __init__(self, case, name="broker", tcp=False, umask=0o007, group=None, start=True):
+    def __init__(self, case, name="broker", tcp=False, group=None, start=True):
         self._case = case
-        self._umask = umask
         mosquitto = pwd.getpwnam("mosquitto")
         self.directory = case.scratch / name
         self.directory.mkdir()
@@ -59,8 +58,7 @@ class Broker:
         return {"mqtt_broker_host": "127.0.0.1", "mqtt_broker_port": self.port}
 
     def start(self):
-        self.process = subprocess.Popen([MOSQUITTO, "-c", self._configuration], stdin=subprocess.DEVNULL,
-                                        umask=self._umask)
+        self.process = subprocess.Popen([MOSQUITTO, "-c", self._configuration], stdin=subprocess.DEVNULL)
         self._case.addCleanup(self.kill)
         wait_until(self._answers, "the broker")
 
