@@ -92,6 +92,18 @@ class Stop(Lifecycle):
         self.manager.send(signal.SIGINT)
         self.check(START[:2] + STOP, 0)
 
+    def test_sigint_at_any_moment(self):
+        for milliseconds in range(0, 50, 2):
+            self.begin(until=None)
+            time.sleep(milliseconds / 1000)
+            self.manager.send(signal.SIGINT)
+            code = self.manager.wait()
+            if self.manager.status():
+                self.assertEqual((code, self.manager.status()[-1]), (0, "MANAGER_EXITING"), self.manager)
+                self.assert_nothing_left(self.manager, self.broker)
+            else:  # it was still one process that had started nothing
+                self.assertEqual((code, self.prefix.processes()), (-signal.SIGINT, []), self.manager)
+
     def test_sigint_while_waiting_for_the_broker(self):
         self.broker.kill()
         self.begin(until=None)
@@ -185,6 +197,20 @@ class Failure(Lifecycle):
         wait_until(lambda: not any(map(alive, processes)), "the end of manager and modules", 10)
         self.assertEqual(self.manager.wait(), -signal.SIGKILL)
         self.assertEqual(self.prefix.processes(), [])
+
+    def test_launcher_killed_while_metadata_is_published(self):
+        """The manager clears what it has published, also what the broker makes effective only afterwards."""
+        names = [f"Thing{number}" for number in range(60)]
+        for name in names:
+            self.prefix.module(name)
+        for attempt in range(1, 11):
+            self.begin(modules=dict(zip(names, names)), until=None)
+            self.observer.wait("everest/interfaces", 2 * attempt - 1)
+            self.manager.send(signal.SIGKILL)
+            self.manager.wait()
+            wait_until(lambda: not self.prefix.processes(), "the end of manager and modules", 10)
+            self.assertEqual(list(self.broker.retained()), [])
+            self.observer.wait("everest/interfaces", 2 * attempt)
 
     def test_manager_killed(self):
         self.begin()
