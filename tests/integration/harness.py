@@ -199,24 +199,25 @@ class Manager:
 
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
-    def __init__(self, directory, prefix, config, *options, environment=None, user=None):
+    def __init__(self, directory, prefix, config, *options, environment=None, user=None, fifo=None):
         directory.mkdir()
         self.prefix = prefix
         self._log = directory / "stderr"
         self._output = directory / "stdout"
-        fifo = directory / "status"
-        os.mkfifo(fifo)
+        own_fifo = directory / "status"
+        os.mkfifo(own_fifo)
         identity = {}
         if user is not None:
-            os.chown(fifo, user.pw_uid, user.pw_gid)
+            os.chown(own_fifo, user.pw_uid, user.pw_gid)
             identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups_of(user)}
-        self._fifo = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self._fifo = os.open(own_fifo, os.O_RDONLY | os.O_NONBLOCK)
         self._bytes = b""
         self.fifo_closed = False
         with open(self._log, "wb") as log, open(self._output, "wb") as output:
             self.process = subprocess.Popen(
-                [prefix.path / "bin/manager", "--prefix", prefix.path, "--config", config, "--status-fifo", fifo,
-                 *options], stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True,
+                [prefix.path / "bin/manager", "--prefix", prefix.path, "--config", config, "--status-fifo",
+                 fifo or own_fifo, *options],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True,
                 env=self.environment if environment is None else environment, **identity)
 
     @property
@@ -245,7 +246,7 @@ class Manager:
 
     def status(self):
         """The status lines until now."""
-        while not self.fifo_closed:
+        while self._fifo is not None and not self.fifo_closed:
             try:
                 part = os.read(self._fifo, 65536)
             except BlockingIOError:
@@ -256,6 +257,11 @@ class Manager:
                 break
             self._bytes += part
         return self._bytes.decode().splitlines()
+
+    def close_fifo(self):
+        if self._fifo is not None:
+            os.close(self._fifo)
+        self._fifo = None
 
     def wait_for(self, line, timeout=PATIENCE):
         def seen():
@@ -296,7 +302,7 @@ class Manager:
             except ProcessLookupError:
                 continue
         wait_until(lambda: not self.prefix.processes(), "the end of what the test left behind")
-        os.close(self._fifo)
+        self.close_fifo()
 
     def __str__(self):
         return f"exit code {self.process.poll()}, status lines {self.status()}, log:\n{self.log}"

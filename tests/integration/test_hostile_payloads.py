@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever reaches the broker can send anything. The manager survives it, answers the others, and keeps its log short."""
+"""Whoever reaches the broker can send anything. The manager survives it, answers the others, and keeps its log
+short."""
 
 import json
 import time
@@ -15,9 +16,9 @@ LISTENED = [REQUESTS, "everest/modules/one/ready", "everest/modules/two/ready"]
 DEEP = 100_000
 
 GARBAGE = [
-    b"", b"\0", b"\xff\xfe\xfd", b"\xc3\x28", b'{"msg_type": "\xed\xa0\x80"}', bytes(range(256)), b"null", b"true", b"0",
-    b'""', b"[]", b"{}", b"{", b'"', b"-", b"1e999", b"1" * 400, b"[" * DEEP, b'{"a":' * DEEP, b"[" * DEEP + b"]" * DEEP,
-    b'{"msg_type":"ConfigurationRequest","data":' + b"[" * DEEP + b"]" * DEEP + b"}", b"x" * 1_000_000,
+    b"", b"\0", b"\xff\xfe\xfd", b"\xc3\x28", b'{"msg_type": "\xed\xa0\x80"}', bytes(range(256)), b"null", b"true",
+    b"0", b'""', b"[]", b"{}", b"{", b'"', b"-", b"1e999", b"1" * 400, b"[" * DEEP, b'{"a":' * DEEP,
+    b"[" * DEEP + b"]" * DEEP, b'{"msg_type":"ConfigurationRequest","data":' + b"[" * DEEP + b"]" * DEEP + b"}", b"x" * 1_000_000,
     b'{"msg_type":"ConfigurationRequest","data":"' + b"x" * 1_000_000 + b'"}', b"[" + b"1," * 500_000 + b"1]",
     b'{"msg_type":"' + b"M" * 10_000 + b'","data":{}}', b"x" * 3_000_000, b'{"type":"full"}', b"NaN", b"\xef\xbb\xbf{}",
     b'{"msg_type":"ConfigurationRequest"}', b'{"msg_type":"ModuleReady"}', b'{"msg_type":"ModuleReady","data":false}',
@@ -25,8 +26,8 @@ GARBAGE = [
     b'{"msg_type":"ConfigurationRequest","msg_type":5,"data":{},"data":[]}',
 ]
 
-ODD_VALUES = [None, True, -1, 1.5, 2**70, "", "x", "one/../two", "#", "+", "\0", "\u202e", "y" * 5000, [], [None], [[]], {},
-              {"": ""}, {"type": {"type": "type"}}]
+ODD_VALUES = [None, True, -1, 1.5, 2**70, "", "x", "one/../two", "#", "+", "\0", "\u202e", "y" * 5000, [], [None], [[]],
+              {}, {"": ""}, {"type": {"type": "type"}}]
 
 
 def paths(value, path=()):

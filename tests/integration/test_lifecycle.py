@@ -39,9 +39,9 @@ class Lifecycle(harness.Case):
         self.broker = Broker(self)
         self.observer = self.broker.observe()
 
-    def begin(self, *options, modules=MODULES, until="ALL_MODULES_STARTED"):
+    def begin(self, *options, modules=MODULES, until="ALL_MODULES_STARTED", **more):
         config = self.prefix.configure(modules, run_as_user="everest", **self.broker.settings)
-        self.manager = self.start(self.prefix, config, *options)
+        self.manager = self.start(self.prefix, config, *options, **more)
         if until:
             self.manager.wait_for(until)
         if until == "ALL_MODULES_STARTED":
@@ -189,6 +189,17 @@ class Failure(Lifecycle):
         self.assertIn(lines[len(START):], [["MANAGER_EXITING"], CRASH + ["MANAGER_EXITING"]], self.manager)
         self.assertEqual(self.prefix.processes(), [])
 
+    def test_broker_dies_during_the_start(self):
+        self.prefix.behave(store={"never_ready": True})
+        self.begin(until=None)
+        self.observer.wait("everest/modules/example/ready")
+        self.broker.kill()
+        self.assertEqual(self.manager.wait(), 1, self.manager)
+        self.assertEqual(self.manager.status()[-1], "MANAGER_EXITING")
+        self.assertNotIn("MANAGER_RUNNING", self.manager.status())
+        self.assertIn("the connection to the MQTT broker is lost", self.manager.log)
+        self.assertEqual(self.prefix.processes(), [])
+
     def test_launcher_killed(self):
         self.begin()
         processes = self.prefix.processes()
@@ -225,6 +236,35 @@ class Failure(Lifecycle):
         os.kill(self.pids["store"], signal.SIGSTOP)
         os.kill(self.manager.manager_pid(), signal.SIGKILL)
         self.assertEqual(self.manager.wait(), 1, self.manager)
+        self.assertEqual(self.prefix.processes(), [])
+
+
+class StatusFifo(Lifecycle):
+    """wire-protocol.md §10."""
+
+    def refuse(self, path, *texts):
+        self.begin(until=None, fifo=path)
+        self.assert_refused(self.manager, f"--status-fifo {path}", *texts)
+
+    def test_missing(self):
+        self.refuse(self.scratch / "nothing", "No such file or directory", "mkfifo")
+
+    def test_not_a_fifo(self):
+        path = self.scratch / "file"
+        path.write_text("precious")
+        self.refuse(path, "is not a named pipe")
+        self.assertEqual(path.read_text(), "precious")
+
+    def test_without_a_reader(self):
+        path = self.scratch / "fifo"
+        os.mkfifo(path)
+        self.refuse(path, "nobody reads it")
+
+    def test_reader_leaves(self):
+        self.begin()
+        self.manager.close_fifo()
+        self.assertEqual(self.manager.stop(), 0, self.manager)
+        self.assertEqual(self.manager.log.count("the status FIFO is not written any more"), 1)
         self.assertEqual(self.prefix.processes(), [])
 
 

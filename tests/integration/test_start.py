@@ -140,7 +140,8 @@ class Small(Charger):
 
     def test_resource_limits(self):
         prefix = Prefix.small(self.scratch / "prefix")
-        prefix.write("etc/everest/belay.yaml", "modules:\n  one:\n    limits: {LimitNOFILE: \"64:128\", LimitCORE: 0}\n")
+        prefix.write("etc/everest/belay.yaml",
+                     "modules:\n  one:\n    limits: {LimitNOFILE: \"64:128\", LimitCORE: 0}\n")
         self.broker.start()
         self.observer = self.broker.observe()
         config = prefix.configure({"one": "Thing"}, run_as_user="everest", **self.broker.settings)

@@ -118,6 +118,23 @@ class Files(TrustCase):
         self.refuse(python, "chown root")
         self.assertTrue(program.exists())
 
+    def test_program_that_is_replaced_after_the_check(self):
+        """What runs is what was checked, not what has its name now."""
+        self.broker.kill()
+        manager = self.start(self.prefix, self.config)
+        manager.wait_for_log("waiting for the MQTT broker")
+        harness.wait_until(lambda: harness.argv_of(manager.pid)[0] == "launcher" and self.has_opened(manager.pid),
+                           "the launcher's work with the file system")
+        other = self.prefix.write("libexec/everest/modules/Thing/other", "#!/bin/sh\nexit 7\n", 0o755)
+        other.rename(self.prefix.modules / "Thing/Thing")
+        self.broker.start()
+        manager.wait_for("ALL_MODULES_STARTED")
+        self.assertEqual(manager.stop(), 0, manager)
+
+    def has_opened(self, launcher):
+        """It is at its work: the system call filter is the last thing before."""
+        return harness.status_of(launcher)["Seccomp"] == "2"
+
     def move(self, name, directory):
         """Moves the module to `directory` and leaves a symbolic link."""
         module = self.prefix.modules / name

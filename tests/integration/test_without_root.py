@@ -50,8 +50,8 @@ class WithoutRoot(harness.Case):
         self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
 
     def test_declared_capability(self):
-        config = self.prefix.configure({"one": "Thing", "sniffer": {"module": "Thing", "capabilities": ["CAP_NET_RAW"]}},
-                                       **self.broker.settings)
+        sniffer = {"module": "Thing", "capabilities": ["CAP_NET_RAW"]}
+        config = self.prefix.configure({"one": "Thing", "sniffer": sniffer}, **self.broker.settings)
         manager = self.start_as_everest(config)
         self.assert_refused(manager, config, "module `sniffer` asks for the capability `CAP_NET_RAW`", "cannot grant",
                             "start as root", "remove it from the module")
