@@ -18,8 +18,8 @@ DEEP = 100_000
 GARBAGE = [
     b"", b"\0", b"\xff\xfe\xfd", b"\xc3\x28", b'{"msg_type": "\xed\xa0\x80"}', bytes(range(256)), b"null", b"true",
     b"0", b'""', b"[]", b"{}", b"{", b'"', b"-", b"1e999", b"1" * 400, b"[" * DEEP, b'{"a":' * DEEP,
-    b"[" * DEEP + b"]" * DEEP, b'{"msg_type":"ConfigurationRequest","data":' + b"[" * DEEP + b"]" * DEEP + b"}", b"x" * 1_000_000,
-    b'{"msg_type":"ConfigurationRequest","data":"' + b"x" * 1_000_000 + b'"}', b"[" + b"1," * 500_000 + b"1]",
+    b"[" * DEEP + b"]" * DEEP, b'{"msg_type":"ConfigurationRequest","data":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    b"x" * 1_000_000, b'{"msg_type":"ConfigurationRequest","data":"' + b"x" * 1_000_000 + b'"}', b"[" + b"1," * 500_000 + b"1]",
     b'{"msg_type":"' + b"M" * 10_000 + b'","data":{}}', b"x" * 3_000_000, b'{"type":"full"}', b"NaN", b"\xef\xbb\xbf{}",
     b'{"msg_type":"ConfigurationRequest"}', b'{"msg_type":"ModuleReady"}', b'{"msg_type":"ModuleReady","data":false}',
     b'{"msg_type":"ModuleReady","data":"true"}', b'{"msg_type":"GlobalReady","data":true}',

@@ -93,6 +93,7 @@ class Stop(Lifecycle):
         self.check(START[:2] + STOP, 0)
 
     def test_sigint_at_any_moment(self):
+        """A sweep through the start: whichever step the signal meets, one of two ends is right."""
         for milliseconds in range(0, 50, 2):
             self.begin(until=None)
             time.sleep(milliseconds / 1000)
