@@ -19,6 +19,9 @@ namespace belay::manager {
 namespace {
 
 constexpr int keepalive_s = 20;
+/// All that MQTT 5 allows. Mosquitto 2.0.11 does not keep to a lower figure, and libmosquitto gives up a connection on
+/// which more messages are in flight than it allowed: with its default of 20, a burst of QoS 2 messages would end us.
+constexpr int most_incoming_in_flight = 65535;
 constexpr auto longest_attempt = std::chrono::seconds(5);
 constexpr auto longest_retry_delay = std::chrono::milliseconds(1000);
 constexpr auto complaint_interval = std::chrono::seconds(5);
@@ -80,6 +83,7 @@ Broker::Client Broker::make_client()
     if (settings_.socket_path.empty())
         mosquitto_int_option(client.get(), MOSQ_OPT_TCP_NODELAY, 1);
     mosquitto_max_inflight_messages_set(client.get(), 0);
+    mosquitto_int_option(client.get(), MOSQ_OPT_RECEIVE_MAXIMUM, most_incoming_in_flight);
     mosquitto_connect_v5_callback_set(client.get(),
                                       [](mosquitto*, void* self, int code, int, const mosquitto_property*) noexcept {
                                           static_cast<Broker*>(self)->events_.emplace_back(Connected{code});

@@ -90,6 +90,10 @@ void Conversation::on_published(int message)
     metadata_published_ = true;
     for (const auto& answer : std::exchange(waiting_, {}))
         reply(answer);
+    if (std::exchange(clear_wanted_, false))
+        clear_metadata();
+    if (std::exchange(flush_wanted_, false))
+        flush();
 }
 
 void Conversation::judge_round_trip() const
@@ -188,7 +192,9 @@ void Conversation::complain(std::string_view kind, std::string_view topic, std::
 
 void Conversation::clear_metadata()
 {
-    if (!std::exchange(metadata_retained_, false))
+    // With QoS 2, what is not acknowledged may take effect after its clearing, which has QoS 0.
+    clear_wanted_ = metadata_retained_ && !unacknowledged_.empty();
+    if (clear_wanted_ || !std::exchange(metadata_retained_, false))
         return;
     for (const auto& message : metadata_)
         broker_.publish(message.topic, {}, 0, true);
@@ -207,6 +213,9 @@ void Conversation::ask_to_shut_down()
 void Conversation::flush()
 {
     clear_metadata();
+    flush_wanted_ = clear_wanted_;
+    if (flush_wanted_)
+        return;
     // The broker handles what we send in order: when it acknowledges this, it has seen the rest.
     flushing_ = broker_.unsubscribe(subscriptions_);
     if (!flushing_)

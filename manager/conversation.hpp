@@ -42,7 +42,7 @@ public:
     void connect() { broker_.connect(); }
     [[nodiscard]] bool connected() const { return broker_.connected(); }
 
-    /// Clears the retained topics that are still there; once.
+    /// Clears the retained topics that are still there; once, and as soon as the broker has acknowledged them.
     void clear_metadata();
     void announce();
     void ask_to_shut_down();
@@ -86,6 +86,8 @@ private:
     std::set<int> unacknowledged_; ///< metadata without PUBCOMP
     bool metadata_published_ = false;
     bool metadata_retained_ = false;
+    bool clear_wanted_ = false;
+    bool flush_wanted_ = false;
     std::uint64_t published_ns_ = 0;
     std::vector<ConfigService::Answer> waiting_; ///< answers that wait for the metadata
 };

@@ -82,7 +82,8 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       conversation_(loop, configuration, awaited(configuration), *log_, *this),
       output_(loop, style == LogStyle::terminal, longest_id(plan)),
       deadline_(loop, [this] { apply(Event::deadline); }),
-      finish_deadline_(loop, [this] { finish(); })
+      finish_deadline_(loop, [this] { finish(); }),
+      next_announcement_(loop, [this] { apply(Event::all_ready); })
 {}
 
 void Supervisor::start()
@@ -175,11 +176,25 @@ void Supervisor::start_modules()
 void Supervisor::announce()
 {
     const auto now = monotonic_ns();
+    const bool again = std::exchange(announced_ns_, now) != 0;
     conversation_.announce();
     launcher_.notify(launcher::Notification::ready);
     launcher_.notify(launcher::Notification::status, "All modules are ready");
     timeline_.record("all_ready", {}, 0, now);
-    log_->info("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms);
+    if (!again)
+        log_->info("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms);
+    else if (rate_limit_.admit("announcement"))
+        log_->info("a module is ready again; the announcement is repeated");
+}
+
+/// A module that is ready again gets the announcement again, but whoever floods the broker does not flood the modules.
+void Supervisor::announce_in_time()
+{
+    constexpr std::chrono::milliseconds interval{100};
+    const std::chrono::nanoseconds since{monotonic_ns() - announced_ns_};
+    if (announced_ns_ == 0 || since >= interval)
+        return apply(Event::all_ready);
+    next_announcement_.arm(std::chrono::ceil<std::chrono::milliseconds>(interval - since));
 }
 
 void Supervisor::signal_modules(int signal, launcher::Scope scope)
@@ -314,7 +329,7 @@ void Supervisor::on_module_ready(const std::string& module)
         log_->info("all modules that are started here are ready; waiting for the standalone ones");
         return apply(Event::spawned_ready);
     case Readiness::Outcome::all_ready:
-        return apply(Event::all_ready);
+        return announce_in_time();
     case Readiness::Outcome::unknown_module:
     case Readiness::Outcome::progress:
         break;

@@ -55,6 +55,7 @@ private:
     void say(Step line);
     void start_modules();
     void announce();
+    void announce_in_time();
     void signal_modules(int signal, launcher::Scope scope);
     void begin_finish(int code);
     void finish();
@@ -70,6 +71,7 @@ private:
     const Options& options_;
     std::shared_ptr<spdlog::logger> log_;
     std::uint64_t begin_ns_;
+    std::uint64_t announced_ns_ = 0; ///< 0: never
     StatusFifo status_fifo_;
     Timeline timeline_;
     Lifecycle lifecycle_;
@@ -79,6 +81,8 @@ private:
     ModuleOutput output_;
     Timer deadline_;
     Timer finish_deadline_;
+    Timer next_announcement_;
+    RateLimit rate_limit_;
 
     std::map<std::uint32_t, Process> running_; ///< from the request to start until the end
     bool all_clean_ = true;                    ///< each module that ended while stopping ended with exit code 0

@@ -22,21 +22,36 @@ public:
             objections_.insert(opened.error());
     }
 
+    /// Everything below, and below the directories that symbolic links lead to.
     void tree(const fs::path& directory)
     {
         file(directory);
         std::error_code error;
-        for (const auto& entry : fs::recursive_directory_iterator{directory, error})
-            file(entry.path());
-        if (error)
-            objections_.insert(directory.string() + ": " + error.message());
+        const auto real = fs::canonical(directory, error);
+        if (error || !seen_trees_.insert(real).second)
+            return note(directory, error);
+        fs::recursive_directory_iterator entry{real, error};
+        for (; !error && entry != fs::recursive_directory_iterator{}; entry.increment(error)) {
+            file(entry->path());
+            std::error_code unknown; // a link that leads nowhere, which file() has noted
+            if (entry->is_symlink(unknown) && entry->is_directory(unknown))
+                tree(entry->path());
+        }
+        note(directory, error);
     }
 
     [[nodiscard]] std::vector<std::string> objections() const { return {objections_.begin(), objections_.end()}; }
 
 private:
+    void note(const fs::path& path, const std::error_code& error)
+    {
+        if (error)
+            objections_.insert(path.string() + ": " + error.message());
+    }
+
     uid_t trusted_owner_;
     std::set<fs::path> seen_;
+    std::set<fs::path> seen_trees_;
     std::set<std::string> objections_; ///< a bad directory is met once for each file below it
 };
 

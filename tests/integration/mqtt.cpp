@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/integration/mqtt.hpp"
 
+#include <cerrno>
+#include <thread>
+
 namespace standin {
 
 namespace {
@@ -18,6 +21,8 @@ Mqtt::Mqtt(const std::string& host, int port)
         throw std::runtime_error{"mosquitto_new"};
     mosquitto_int_option(client_.get(), MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
     mosquitto_int_option(client_.get(), MOSQ_OPT_TCP_NODELAY, 1);
+    // Mosquitto 2.0.11 sends more QoS 2 messages than the default of 20 allows, for which libmosquitto leaves it.
+    mosquitto_int_option(client_.get(), MOSQ_OPT_RECEIVE_MAXIMUM, 65535);
     mosquitto_message_callback_set(client_.get(), [](mosquitto*, void* self, const mosquitto_message* message) {
         const auto* bytes = static_cast<const char*>(message->payload);
         static_cast<Mqtt*>(self)->inbox.push_back(
@@ -30,8 +35,21 @@ Mqtt::Mqtt(const std::string& host, int port)
     mosquitto_subscribe_callback_set(
         client_.get(), [](mosquitto*, void* self, int, int, const int*) { --static_cast<Mqtt*>(self)->pending_; });
     ++pending_;
-    check(mosquitto_connect(client_.get(), host.c_str(), port, keepalive_s), "connect");
+    connect(host, port);
     flush();
+}
+
+/// Mosquitto lets ten clients wait on its Unix socket; the next one is told to come again.
+void Mqtt::connect(const std::string& host, int port)
+{
+    constexpr std::chrono::seconds patience{5};
+    for (const auto deadline = std::chrono::steady_clock::now() + patience;;) {
+        errno = 0;
+        const int result = mosquitto_connect(client_.get(), host.c_str(), port, keepalive_s);
+        if (result != MOSQ_ERR_ERRNO || errno != EAGAIN || std::chrono::steady_clock::now() > deadline)
+            return check(result, "connect");
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
 }
 
 void Mqtt::check(int result, const char* what) const

@@ -39,6 +39,7 @@ public:
     std::deque<Message> inbox;
 
 private:
+    void connect(const std::string& host, int port);
     void check(int result, const char* what) const;
 
     std::unique_ptr<mosquitto, decltype(&mosquitto_destroy)> client_{nullptr, mosquitto_destroy};

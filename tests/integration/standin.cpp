@@ -159,7 +159,8 @@ private:
             look_up("type_definitions" + path.get<std::string>());
         if (look_up("settings").at("validate_schema").get<bool>())
             look_up("schemas");
-        for (const auto& [id, name] : look_up("module_names").items())
+        const auto names = look_up("module_names"); // items() does not keep a temporary alive
+        for (const auto& [id, name] : names.items())
             manifests_[name.get<std::string>()] = look_up("manifests/" + name.get<std::string>());
     }
 
