@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/files.hpp"
 
+#include "launcher/descriptor.hpp"
+#include "launcher/errno_text.hpp"
+
 #include <array>
 #include <cerrno>
-#include <system_error>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,26 +14,6 @@
 namespace belay::config {
 
 namespace {
-
-class Descriptor
-{
-public:
-    explicit Descriptor(int number) : number_(number) {}
-    ~Descriptor()
-    {
-        if (number_ >= 0)
-            ::close(number_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    Descriptor(Descriptor&&) = delete;
-    Descriptor& operator=(Descriptor&&) = delete;
-
-    [[nodiscard]] int get() const { return number_; }
-
-private:
-    int number_;
-};
 
 std::string remedy(int error)
 {
@@ -50,19 +32,14 @@ std::string remedy(int error)
 
 } // namespace
 
-std::string errno_text(int error)
-{
-    return std::system_category().message(error);
-}
-
 tl::expected<std::string, std::string> read_file(const std::filesystem::path& path)
 {
-    const Descriptor file{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
+    const FileDescriptor file{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
     struct stat status
     {};
-    if (file.get() < 0 || ::fstat(file.get(), &status) != 0) {
+    if (!file || ::fstat(file.get(), &status) != 0) {
         const int error = errno;
-        return tl::unexpected("cannot be read: " + errno_text(error) + remedy(error));
+        return tl::unexpected(std::string{"cannot be read: "} + errno_text(error) + remedy(error));
     }
     if (S_ISDIR(status.st_mode))
         return tl::unexpected(std::string{"is a directory; a file is needed"});
@@ -81,7 +58,7 @@ tl::expected<std::string, std::string> read_file(const std::filesystem::path& pa
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
-            return tl::unexpected("cannot be read: " + errno_text(errno));
+            return tl::unexpected(std::string{"cannot be read: "} + errno_text(errno));
         content.append(buffer.data(), static_cast<std::size_t>(count));
         if (content.size() > largest_file)
             return tl::unexpected(too_large);

@@ -14,7 +14,4 @@ constexpr std::size_t largest_file = std::size_t{16} * 1024 * 1024;
 /// sentence with cause and remedy.
 tl::expected<std::string, std::string> read_file(const std::filesystem::path& path);
 
-/// The message of an errno.
-std::string errno_text(int error);
-
 } // namespace belay::config

@@ -85,15 +85,6 @@ void publish_manifests(Workspace& work)
         work.result.manifests[name] = to_json(manifest);
 }
 
-/// Diagnostics that were there before the call are not the call's fault.
-bool ended_well(Diagnostics& all, const Diagnostics& found)
-{
-    for (const auto& item : found.all())
-        (item.severity == Severity::error) ? all.error(item.location, item.message, item.hint, item.source)
-                                           : all.warning(item.location, item.message, item.hint, item.source);
-    return !found.has_errors();
-}
-
 } // namespace
 
 std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagnostics)
@@ -109,7 +100,9 @@ std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagn
         load_modules(work);
         publish_manifests(work);
     }
-    if (!ended_well(diagnostics, found))
+    found.sort(work.result.settings.config_file.string());
+    diagnostics.append(found); // what was there before is not this call's fault
+    if (found.has_errors())
         return std::nullopt;
     return std::move(work.result);
 }
@@ -126,7 +119,9 @@ std::optional<nlohmann::json> load_all_manifests(const LoadOptions& options, Dia
                 load_manifest(work, entry.path().filename().string(), {});
         publish_manifests(work);
     }
-    if (!ended_well(diagnostics, found))
+    found.sort({});
+    diagnostics.append(found);
+    if (found.has_errors())
         return std::nullopt;
     return std::move(work.result.manifests);
 }

@@ -91,8 +91,7 @@ void apply_overlay(Workspace& work)
         work.result.sources.insert(path);
     Diagnostics found;
     auto overlay = load_yaml(path, found);
-    for (const auto& item : found.all())
-        work.diagnostics.warning(item.location, item.message, item.hint, item.source);
+    work.diagnostics.append_as_warnings(found);
     if (!overlay) {
         work.diagnostics.warning({path.string(), 0, 0, 0}, "the overlay is unusable and is ignored", "repair it");
         return;

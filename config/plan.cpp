@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/capabilities.hpp"
-#include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/program.hpp"
+#include "launcher/errno_text.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -103,7 +103,8 @@ private:
             identity_ = std::move(*identity);
         else
             complain("run_as_user",
-                     "the user `" + user + "` does not exist" + (error == 0 ? "" : ": " + errno_text(error)),
+                     "the user `" + user + "` does not exist" +
+                         (error == 0 ? "" : std::string{": "} + errno_text(error)),
                      "create it, for example with: useradd --system " + user);
         if (!options_.root)
             complain("run_as_user", "run_as_user is set, but only root can change the user",
@@ -242,9 +243,7 @@ std::optional<launcher::LaunchPlan> make_plan(const Configuration& configuration
     Diagnostics found;
     check_policies(configuration, found);
     auto plan = Planner{configuration, options, found}.make();
-    for (const auto& item : found.all())
-        (item.severity == Severity::error) ? diagnostics.error(item.location, item.message, item.hint, item.source)
-                                           : diagnostics.warning(item.location, item.message, item.hint, item.source);
+    diagnostics.append(found);
     if (found.has_errors())
         return std::nullopt;
     return plan;
