@@ -3,7 +3,6 @@
 #include "config/workspace.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace belay::config {
@@ -23,38 +22,22 @@ std::vector<std::string> stems(const fs::path& directory)
     return result;
 }
 
-/// The part of draft-07 that people get wrong: the name of a type.
-void check_schema_type(Workspace& work, const Node& schema, const std::string& what)
+void check_schemas(Workspace& work, const Node& interface, const std::string& name)
 {
-    static const std::vector<std::string> names{"array", "boolean", "integer", "null", "number", "object", "string"};
-    const auto* type = schema.find("type");
-    if (type == nullptr)
-        return;
-    const auto test = [&](const Node& node) {
-        if (std::find(names.begin(), names.end(), node.text) == names.end() && !node.is(Node::Kind::null))
-            report_error(work.diagnostics, node, "the type of " + what + " is not one of JSON schema's",
-                         suggest(node.text, names));
-    };
-    if (type->is(Node::Kind::sequence))
-        std::for_each(type->items.begin(), type->items.end(), test);
-    else
-        test(*type);
-}
-
-void check_schemas(Workspace& work, const Node& interface)
-{
+    const auto of = " of the interface " + name;
     if (const auto* vars = interface.find("vars"); vars != nullptr)
         for (const auto& member : vars->members)
-            check_schema_type(work, member.value, "`" + member.key + "`");
+            check_schema(work, member.value, "the variable `" + member.key + '`' + of);
     const auto* commands = interface.find("cmds");
     if (commands == nullptr)
         return;
     for (const auto& command : commands->members) {
+        const auto of_command = " of the command `" + command.key + '`' + of;
         if (const auto* arguments = command.value.find("arguments"); arguments != nullptr)
             for (const auto& member : arguments->members)
-                check_schema_type(work, member.value, "`" + member.key + "` of `" + command.key + "`");
-        if (const auto* returned = command.value.find("result"); returned != nullptr)
-            check_schema_type(work, *returned, "the result of `" + command.key + "`");
+                check_schema(work, member.value, "the argument `" + member.key + '`' + of_command);
+        if (const auto* result = command.value.find("result"); result != nullptr)
+            check_schema(work, *result, "the result" + of_command);
     }
 }
 
@@ -111,17 +94,23 @@ void add_errors(Workspace& work, const Node& reference, nlohmann::json& result)
                        suggest(wanted, names));
 }
 
+/// A command's result may be null: erasing from what is no object does nothing here.
+void strip_description(nlohmann::json& value)
+{
+    if (value.is_object())
+        value.erase("description");
+}
+
 void strip_descriptions(nlohmann::json& interface)
 {
-    interface.erase("description");
+    strip_description(interface);
     for (auto& variable : interface["vars"])
-        variable.erase("description");
+        strip_description(variable);
     for (auto& command : interface["cmds"]) {
-        command.erase("description");
+        strip_description(command);
         for (auto& argument : command["arguments"])
-            argument.erase("description");
-        if (command["result"].is_object())
-            command["result"].erase("description");
+            strip_description(argument);
+        strip_description(command["result"]);
     }
 }
 
@@ -129,9 +118,7 @@ void strip_descriptions(nlohmann::json& interface)
 
 void load_interface(Workspace& work, const std::string& name, const Node& place)
 {
-    auto& users = work.interface_users[name];
-    users.push_back(name);
-    if (users.size() > 1)
+    if (!work.tried_interfaces.insert(name).second)
         return;
     const auto path = work.result.settings.interfaces_dir / (name + ".yaml");
     std::error_code error;
@@ -143,7 +130,7 @@ void load_interface(Workspace& work, const std::string& name, const Node& place)
     auto interface = work.read(path);
     if (!interface || !work.validate("interface", *interface, "the interface " + name))
         return;
-    check_schemas(work, *interface);
+    check_schemas(work, *interface, name);
     auto errors = nlohmann::json::object();
     if (const auto* list = std::as_const(*interface).find("errors"); list != nullptr)
         for (const auto& item : list->items)

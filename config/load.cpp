@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/keywords.hpp"
 #include "config/workspace.hpp"
 #include "config/yaml.hpp"
 
@@ -20,11 +21,19 @@ bool Workspace::validate(const std::string& schema, Node& value, const std::stri
     return found == schemas.end() || found->second.validator->validate(value, what, diagnostics);
 }
 
+bool check_schema(Workspace& work, const Node& schema, const std::string& what)
+{
+    Node copy = schema; // validating fills defaults in
+    return SchemaValidator{draft07()}.validate(copy, what, work.diagnostics);
+}
+
 void load_schemas(Workspace& work)
 {
     for (const auto* name : {"config", "manifest", "interface", "type", "error-declaration-list"}) {
         const auto node = work.read(work.result.settings.schemas_dir / (std::string{name} + ".yaml"));
         if (!node)
+            continue;
+        if (!check_schema(work, *node, "the schema"))
             continue;
         auto& loaded = work.schemas[name];
         loaded.document = to_json(*node);
@@ -72,7 +81,7 @@ void load_modules(Workspace& work)
 
 Workspace make_workspace(const LoadOptions& options, Diagnostics& diagnostics)
 {
-    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}};
+    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}};
     work.result.manifests = nlohmann::json::object();
     work.result.interface_definitions = nlohmann::json::object();
     work.result.types = nlohmann::json::object();

@@ -72,13 +72,13 @@ void check_manifest(Workspace& work, const std::string& name)
 {
     const auto& manifest = work.manifests.at(name);
     if (const auto* map = manifest.find("config"); map != nullptr)
-        check_defaults(work, *map, name);
+        check_declarations(work, *map, name);
     const auto* provides = manifest.find("provides");
     if (provides == nullptr)
         return;
     for (const auto& member : provides->members) {
         if (const auto* map = member.value.find("config"); map != nullptr)
-            check_defaults(work, *map, "`" + member.key + "` of " + name);
+            check_declarations(work, *map, "`" + member.key + "` of " + name);
         if (const auto* interface = member.value.find("interface"); interface != nullptr)
             load_interface(work, interface->text, *interface);
     }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "config/keywords.hpp"
 #include "config/node.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include <map>
-#include <regex>
 #include <string>
 
 namespace belay::config {
 
 /// Validates nodes against JSON schemas (draft-07, http://json-schema.org/draft-07/schema) and reports every violation
-/// at its line. `default`s of absent properties are filled in. Not supported, because neither EVerest's schemas nor
-/// scalar parameters use them: remote `$ref`s (taken as true), `dependencies`, `propertyNames`, `contains`.
+/// at its line: the structure is walked here, single values are judged by violations(). `default`s of absent properties
+/// are filled in. Not supported, because EVerest's schemas do not use them: `$ref`s to other documents than draft07()
+/// (taken as true), `dependencies`, `contains`.
 class SchemaValidator
 {
 public:
@@ -24,12 +24,9 @@ public:
 
 private:
     void check(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
+    void check_keywords(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_type(const Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
-    void check_values(const Node& value, const nlohmann::json& schema, const std::string& what,
-                      Diagnostics& diagnostics);
-    void check_number(const Node& value, const nlohmann::json& schema, const std::string& what,
-                      Diagnostics& diagnostics);
-    void check_string(const Node& value, const nlohmann::json& schema, const std::string& what,
+    void check_scalar(const Node& value, const nlohmann::json& schema, const std::string& what,
                       Diagnostics& diagnostics);
     void check_sequence(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_mapping(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
@@ -37,12 +34,13 @@ private:
                       Diagnostics& diagnostics);
     void check_combined(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void fill_defaults(Node& value, const nlohmann::json& properties);
-    bool accepts(const Node& value, const nlohmann::json& schema);
-    bool matches(const std::string& pattern, const std::string& text);
+    void check_alternatives(const Node& value, const nlohmann::json& alternatives, bool exactly_one,
+                            const std::string& what, Diagnostics& diagnostics);
+    bool accepts(const Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     const nlohmann::json& resolve(const nlohmann::json& schema) const;
 
     const nlohmann::json& root_;
-    std::map<std::string, std::regex> patterns_;
+    Patterns patterns_;
     int depth_ = 0;
 };
 
