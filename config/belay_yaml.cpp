@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
@@ -157,8 +158,7 @@ private:
 void load_belay_yaml(Workspace& work)
 {
     const auto path = work.result.settings.config_file.parent_path() / "belay.yaml";
-    std::error_code error;
-    if (!std::filesystem::exists(std::filesystem::symlink_status(path, error)))
+    if (!entry_exists(path))
         return;
     if (const auto root = work.read(path))
         BelayYaml{work}.read(*root);

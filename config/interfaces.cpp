@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace belay::config {
 
-namespace fs = std::filesystem;
-
 namespace {
-
-std::vector<std::string> stems(const fs::path& directory)
-{
-    std::vector<std::string> result;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory, error))
-        if (entry.path().extension() == ".yaml")
-            result.push_back(entry.path().stem().string());
-    std::sort(result.begin(), result.end());
-    return result;
-}
 
 void check_schemas(Workspace& work, const Node& interface, const std::string& name)
 {
@@ -47,9 +34,10 @@ const Node* error_file(Workspace& work, const std::string& error_namespace, cons
     if (known != work.error_files.end())
         return known->second ? &*known->second : nullptr;
     auto& file = work.error_files[error_namespace];
+    if (work.result.settings.errors_dir.empty())
+        return nullptr;
     const auto path = work.result.settings.errors_dir / (error_namespace + ".yaml");
-    std::error_code error;
-    if (!fs::exists(path, error)) {
+    if (!entry_exists(path)) {
         report_error(work.diagnostics, place, "the error file `" + path.string() + "` does not exist",
                      suggest(error_namespace, stems(work.result.settings.errors_dir)));
         return nullptr;
@@ -107,6 +95,8 @@ void strip_descriptions(nlohmann::json& interface)
     for (auto& variable : interface["vars"])
         strip_description(variable);
     for (auto& command : interface["cmds"]) {
+        if (!command.is_object())
+            continue;
         strip_description(command);
         for (auto& argument : command["arguments"])
             strip_description(argument);
@@ -118,11 +108,10 @@ void strip_descriptions(nlohmann::json& interface)
 
 void load_interface(Workspace& work, const std::string& name, const Node& place)
 {
-    if (!work.tried_interfaces.insert(name).second)
+    if (!work.tried_interfaces.insert(name).second || work.result.settings.interfaces_dir.empty())
         return;
     const auto path = work.result.settings.interfaces_dir / (name + ".yaml");
-    std::error_code error;
-    if (!fs::exists(path, error)) {
+    if (!entry_exists(path)) {
         report_error(work.diagnostics, place, "the interface `" + name + "` has no file `" + path.string() + "`",
                      suggest(name, stems(work.result.settings.interfaces_dir)));
         return;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/keywords.hpp"
+#include "config/nearest.hpp"
 #include "config/workspace.hpp"
 #include "config/yaml.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace belay::config {
@@ -29,6 +31,8 @@ bool check_schema(Workspace& work, const Node& schema, const std::string& what)
 
 void load_schemas(Workspace& work)
 {
+    if (work.result.settings.schemas_dir.empty())
+        return; // reported
     for (const auto* name : {"config", "manifest", "interface", "type", "error-declaration-list"}) {
         const auto node = work.read(work.result.settings.schemas_dir / (std::string{name} + ".yaml"));
         if (!node)
@@ -88,6 +92,21 @@ Workspace make_workspace(const LoadOptions& options, Diagnostics& diagnostics)
     return work;
 }
 
+/// `--standalone` and `--ignore`, where EVerest would skip an unknown id silently.
+void check_named_modules(Workspace& work)
+{
+    const auto* modules = std::as_const(work.main).find("active_modules");
+    const auto known = modules == nullptr ? std::vector<std::string>{} : modules->keys();
+    const auto check = [&](const char* option, const std::set<std::string>& ids) {
+        for (const auto& id : ids)
+            if (std::find(known.begin(), known.end(), id) == known.end())
+                work.diagnostics.warning({}, std::string{option} + ": there is no module id `" + id + '`',
+                                         suggest(id, known));
+    };
+    check("--standalone", work.options.standalone);
+    check("--ignore", work.options.ignore);
+}
+
 void publish_manifests(Workspace& work)
 {
     for (const auto& [name, manifest] : work.manifests)
@@ -107,6 +126,7 @@ std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagn
         load_types_and_errors(work);
         load_belay_yaml(work);
         load_modules(work);
+        check_named_modules(work);
         publish_manifests(work);
     }
     found.sort(work.result.settings.config_file.string());
@@ -122,10 +142,11 @@ std::optional<nlohmann::json> load_all_manifests(const LoadOptions& options, Dia
     auto work = make_workspace(options, found);
     if (resolve_settings(work, false)) {
         load_schemas(work);
-        std::error_code error;
-        for (const auto& entry : fs::directory_iterator(work.result.settings.modules_dir, error))
-            if (fs::exists(entry.path() / "manifest.yaml", error))
-                load_manifest(work, entry.path().filename().string(), {});
+        if (const auto names = installed_modules(work.result.settings))
+            for (const auto& name : *names)
+                load_manifest(work, name, {});
+        else if (!work.result.settings.modules_dir.empty())
+            found.error({work.result.settings.modules_dir.string(), 0, 0, 0}, "cannot be read: " + names.error());
         publish_manifests(work);
     }
     found.sort({});

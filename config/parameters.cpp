@@ -71,6 +71,8 @@ public:
 
     json resolve(const Node& declared)
     {
+        if (given_ != nullptr && !given_->is(Node::Kind::mapping))
+            return json::array(); // reported by the schema of the configuration
         warn_unknown(declared);
         std::map<std::string, const Node*> sorted;
         for (const auto& member : declared.members)

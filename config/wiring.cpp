@@ -21,6 +21,8 @@ public:
         const Node none;
         const auto* wanted = manifest->find("requires");
         const auto* given = entry.find("connections");
+        if (given != nullptr && !given->is(Node::Kind::mapping))
+            return; // reported by the schema
         const auto& requirements = wanted == nullptr ? none : *wanted;
         for (const auto& member : (given == nullptr ? none : *given).members)
             if (requirements.find(member.key) == nullptr)
@@ -59,6 +61,8 @@ private:
                              "add it to `connections`");
             return;
         }
+        if (!member->value.is(Node::Kind::sequence))
+            return; // reported by the schema
         const auto count = member->value.items.size();
         if (std::cmp_less(count, least) || std::cmp_greater(count, most))
             report_error(work_.diagnostics, member->key_node,
@@ -75,6 +79,8 @@ private:
         const auto* implementation_id = connection.find("implementation_id");
         if (target_id == nullptr || implementation_id == nullptr)
             return;
+        if (modules_.find(id)->string_at("module") == "ProbeModule")
+            return; // its requirements are derived from its connections
         const auto what = "the requirement `" + requirement + "` of module `" + id + "` ";
         const auto* target = modules_.find(target_id->text);
         if (target == nullptr) {

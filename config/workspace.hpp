@@ -49,6 +49,8 @@ bool check_schema(Workspace& work, const Node& schema, const std::string& what);
 // overlay.cpp
 void apply_overlay(Workspace& work);
 // manifests.cpp
+/// The names of the directories with a manifest, sorted.
+tl::expected<std::vector<std::string>, std::string> installed_modules(const Settings& settings);
 void load_manifest(Workspace& work, const std::string& name, const Node& place);
 void check_manifest(Workspace& work, const std::string& name);
 void synthesise_probe_manifest(Workspace& work);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/yaml.hpp"
 
-#include "config/files.hpp"
 #include "config/scalars.hpp"
 
 #include <yaml-cpp/eventhandler.h>
@@ -311,9 +310,9 @@ std::optional<Node> parse_yaml(std::string name, std::string text, Diagnostics& 
     return root;
 }
 
-std::optional<Node> load_yaml(const std::filesystem::path& path, Diagnostics& diagnostics)
+std::optional<Node> load_yaml(const std::filesystem::path& path, Diagnostics& diagnostics, Links links)
 {
-    auto text = read_file(path);
+    auto text = read_file(path, links);
     if (!text) {
         diagnostics.error({path.string(), 0, 0, 0}, "the file " + text.error());
         return std::nullopt;
