@@ -43,11 +43,14 @@ bool has_type(const Node& value, const std::string& type)
     return type == "object";
 }
 
-std::string people_word(const std::string& type)
+/// As describe() calls them.
+std::string with_article(const std::string& type)
 {
     if (type == "array")
-        return "list";
-    return type == "object" ? "mapping" : type;
+        return "a list";
+    if (type == "object")
+        return "a mapping";
+    return type == "null" ? type : (type == "integer" ? "an " : "a ") + type;
 }
 
 /// Counts a level for as long as it lives.
@@ -155,11 +158,15 @@ void SchemaValidator::check_type(const Node& value, const json& schema, const st
     const auto types = types_of(schema);
     std::string expected;
     for (const auto& type : types)
-        expected += (expected.empty() ? "" : " or ") + people_word(type);
-    std::string hint = "expected " + expected;
-    if (value.is(Node::Kind::string) && expected == "boolean")
+        expected += (expected.empty() ? "" : " or ") + with_article(type);
+    std::string hint;
+    if (value.is(Node::Kind::string) && expected == "a boolean")
         hint = "write true or false, without quotes";
-    report_error(diagnostics, value, what + " is " + std::string{describe(value.kind)} + ", not a " + expected, hint);
+    else if (value.is(Node::Kind::string) && (expected == "an integer" || expected == "a number"))
+        hint = "write a number, without quotes";
+    else if (expected == "a string" && !value.is(Node::Kind::sequence) && !value.is(Node::Kind::mapping))
+        hint = "write it in quotes";
+    report_error(diagnostics, value, what + " is " + std::string{describe(value.kind)} + ", not " + expected, hint);
 }
 
 void SchemaValidator::check_scalar(const Node& value, const json& schema, const std::string& what,
