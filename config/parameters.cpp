@@ -107,7 +107,7 @@ private:
         if (value == nullptr) {
             if (const auto* standard = schema.find("default"); standard != nullptr)
                 return wire_value(*standard, type);
-            report_error(work_.diagnostics, given_ != nullptr ? *given_ : place_,
+            report_error(work_.diagnostics, given_ != nullptr && !given_->members.empty() ? *given_ : place_,
                          owner_ + " lacks the parameter `" + name + "`, which has no default",
                          "add `" + name + "` (" + type + ")");
             return nullptr;

@@ -158,7 +158,7 @@ void SchemaValidator::check_type(const Node& value, const json& schema, const st
     const auto types = types_of(schema);
     std::string expected;
     for (const auto& type : types)
-        expected += (expected.empty() ? "" : " or ") + with_article(type);
+        expected += (expected.empty() ? "" : &type == &types.back() ? " or " : ", ") + with_article(type);
     std::string hint;
     if (value.is(Node::Kind::string) && expected == "a boolean")
         hint = "write true or false, without quotes";

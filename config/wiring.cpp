@@ -67,7 +67,8 @@ private:
         if (std::cmp_less(count, least) || std::cmp_greater(count, most))
             report_error(work_.diagnostics, member->key_node,
                          "the requirement `" + name + "` of module `" + id + "` has " + std::to_string(count) +
-                             " connections, it takes " + std::to_string(least) + " to " + std::to_string(most));
+                             (count == 1 ? " connection" : " connections") + ", it takes " + std::to_string(least) +
+                             " to " + std::to_string(most));
         for (const auto& connection : member->value.items)
             check_connection(id, name, interface, connection);
     }
@@ -89,6 +90,8 @@ private:
                          suggest(target_id->text, modules_.keys()));
             return;
         }
+        if (target->string_at("module") == "ProbeModule")
+            return; // and so is what it provides
         const auto* manifest = manifest_of(*target);
         const auto* provides = manifest == nullptr ? nullptr : manifest->find("provides");
         if (provides == nullptr)
