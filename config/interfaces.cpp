@@ -64,6 +64,10 @@ void add_errors(Workspace& work, const Node& reference, nlohmann::json& result)
     bool found = wanted.empty();
     for (const auto& item : list->items) {
         const auto name = item.string_at("name");
+        if (name.empty()) {
+            report_error(work.diagnostics, item, "this declares no error: it has no name");
+            continue;
+        }
         names.push_back(name);
         if (!wanted.empty() && name != wanted)
             continue;

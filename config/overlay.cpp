@@ -3,7 +3,8 @@
 #include "config/workspace.hpp"
 #include "config/yaml.hpp"
 
-#include <algorithm>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 namespace belay::config {
@@ -30,19 +31,22 @@ void merge(Node& target, Node patch)
         target = std::move(patch);
         return;
     }
+    std::unordered_map<std::string, std::size_t> places; // a long overlay must not cost its square
+    for (std::size_t i = 0; i < target.members.size(); ++i)
+        places.emplace(target.members[i].key, i);
+    std::set<std::string> deleted;
     for (auto& member : patch.members) {
+        const auto place = places.find(member.key);
         if (member.value.is(Node::Kind::null)) {
-            std::erase_if(target.members, [&](const Member& m) { return m.key == member.key; });
-            continue;
-        }
-        auto* existing = target.find(member.key);
-        if (existing == nullptr) {
+            deleted.insert(member.key);
+        } else if (place == places.end()) {
             drop_nulls(member.value);
             target.members.push_back(std::move(member));
         } else {
-            merge(*existing, std::move(member.value));
+            merge(target.members[place->second].value, std::move(member.value));
         }
     }
+    std::erase_if(target.members, [&](const Member& m) { return deleted.contains(m.key); });
 }
 
 void refuse(Workspace& work, const Node& place, const std::string& key)

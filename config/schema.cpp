@@ -71,7 +71,7 @@ private:
 std::vector<std::string> types_of(const json& schema)
 {
     const auto found = schema.find("type");
-    if (found == schema.end())
+    if (!schema.is_object() || found == schema.end())
         return {};
     return found->is_array() ? found->get<std::vector<std::string>>()
                              : std::vector<std::string>{found->get<std::string>()};
@@ -145,8 +145,9 @@ void SchemaValidator::check_keywords(Node& value, const json& schema, const std:
         check_sequence(value, schema, what, diagnostics);
     else if (value.is(Node::Kind::mapping))
         check_mapping(value, schema, what, diagnostics);
-    else
-        check_scalar(value, schema, what, diagnostics);
+    if ((!value.is(Node::Kind::sequence) && !value.is(Node::Kind::mapping)) || schema.contains("enum") ||
+        schema.contains("const"))
+        check_value(value, schema, what, diagnostics);
     check_combined(value, schema, what, diagnostics);
 }
 
@@ -169,8 +170,8 @@ void SchemaValidator::check_type(const Node& value, const json& schema, const st
     report_error(diagnostics, value, what + " is " + std::string{describe(value.kind)} + ", not " + expected, hint);
 }
 
-void SchemaValidator::check_scalar(const Node& value, const json& schema, const std::string& what,
-                                   Diagnostics& diagnostics)
+void SchemaValidator::check_value(const Node& value, const json& schema, const std::string& what,
+                                  Diagnostics& diagnostics)
 {
     auto keywords = schema;
     for (const auto* combined : {"allOf", "anyOf", "oneOf", "not", "if"}) // see check_combined()
@@ -272,13 +273,18 @@ void SchemaValidator::check_alternatives(const Node& value, const json& alternat
 {
     int accepted = 0;
     std::vector<Diagnostics> of_its_type;
+    std::vector<Diagnostics> of_any_type;
     for (const auto& alternative : alternatives) {
         Diagnostics found;
         if (accepts(value, alternative, what, found))
             ++accepted;
+        else if (types_of(resolve(alternative)).empty())
+            of_any_type.push_back(std::move(found));
         else if (speaks_of(resolve(alternative), value))
             of_its_type.push_back(std::move(found));
     }
+    if (of_its_type.empty())
+        of_its_type = std::move(of_any_type);
     if (accepted == 0 && of_its_type.size() == 1)
         diagnostics.append(of_its_type.front());
     else if (accepted == 0)

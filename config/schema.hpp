@@ -26,7 +26,7 @@ private:
     void check(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_keywords(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_type(const Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
-    void check_scalar(const Node& value, const nlohmann::json& schema, const std::string& what,
+    void check_value(const Node& value, const nlohmann::json& schema, const std::string& what,
                       Diagnostics& diagnostics);
     void check_sequence(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_mapping(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
