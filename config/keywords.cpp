@@ -30,7 +30,7 @@ struct Keyword
     std::initializer_list<const char*> companions;
 };
 
-const std::array keywords{
+const std::array assertions{
     Keyword{"minimum", "must be at least %", {}},
     Keyword{"maximum", "must be at most %", {}},
     Keyword{"exclusiveMinimum", "must be more than %", {}},
@@ -39,6 +39,9 @@ const std::array keywords{
     Keyword{"maxLength", "may have at most % characters", {}},
     Keyword{"enum", "is not one of the allowed values", {}},
     Keyword{"const", "must be %", {}},
+};
+
+const std::array combinations{
     Keyword{"allOf", "does not have all the required forms", {}},
     Keyword{"anyOf", "has none of the allowed forms", {}},
     Keyword{"oneOf", "must have exactly one of the allowed forms", {}},
@@ -133,6 +136,23 @@ Violation make_violation(const Keyword& keyword, const json& wanted, const json&
     return {sentence, hint};
 }
 
+template <std::size_t count>
+void check(const std::array<Keyword, count>& keywords, const json& schema, const json& value,
+           std::vector<Violation>& result)
+{
+    for (const auto& keyword : keywords) {
+        const auto found = schema.find(keyword.name);
+        if (found == schema.end())
+            continue;
+        json part = {{keyword.name, *found}};
+        for (const auto* companion : keyword.companions)
+            if (const auto other = schema.find(companion); other != schema.end())
+                part[companion] = *other;
+        if (!accepted(part, value))
+            result.push_back(make_violation(keyword, *found, value));
+    }
+}
+
 void check_text(const json& schema, const std::string& text, Patterns& patterns, std::vector<Violation>& result)
 {
     if (const auto pattern = schema.find("pattern"); pattern != schema.end() && pattern->is_string())
@@ -194,29 +214,23 @@ bool Patterns::match(const std::string& pattern, const std::string& text)
 std::vector<Violation> violations(const json& schema, const json& value, Patterns& patterns)
 {
     std::vector<Violation> result;
-    if (!schema.is_object())
-        return result;
-    if (value.is_string() && value.get_ref<const std::string&>().size() > Patterns::longest_text &&
-        mentions(schema, "pattern")) {
-        result.push_back({"has more than " + std::to_string(Patterns::longest_text) + " characters", {}});
-        return result;
-    }
-    for (const auto& keyword : keywords) {
-        const auto found = schema.find(keyword.name);
-        if (found == schema.end())
-            continue;
-        json part = {{keyword.name, *found}};
-        for (const auto* companion : keyword.companions)
-            if (const auto other = schema.find(companion); other != schema.end())
-                part[companion] = *other;
-        if (!accepted(part, value))
-            result.push_back(make_violation(keyword, *found, value));
-    }
+    check(assertions, schema, value, result);
     if (value.is_string())
         check_text(schema, value.get_ref<const std::string&>(), patterns, result);
     if (const auto step = schema.find("multipleOf"); value.is_number() && step != schema.end() && step->is_number())
         if (!is_multiple(value.get<double>(), step->get<double>()))
             result.push_back({"must be a multiple of " + shown(*step), {}});
+    return result;
+}
+
+std::vector<Violation> combined_violations(const json& schema, const json& value)
+{
+    std::vector<Violation> result;
+    if (value.is_string() && value.get_ref<const std::string&>().size() > Patterns::longest_text &&
+        mentions(schema, "pattern"))
+        result.push_back({"has more than " + std::to_string(Patterns::longest_text) + " characters", {}});
+    else
+        check(combinations, schema, value, result);
     return result;
 }
 

@@ -39,10 +39,13 @@ struct Violation
     std::string hint;
 };
 
-/// Which keywords of `schema` a scalar violates, a sentence each. valijson decides, but for three: `multipleOf` (whose
+/// Which assertions of `schema` a value violates, a sentence each. valijson decides, but for three: `multipleOf` (whose
 /// rounding is EVerest's), `format` (of which EVerest's schemas use two) and the length of a text that has a `pattern`.
-/// `type`, and the keywords for lists and mappings, are not looked at. `schema` has no `$ref`: see expand().
+/// Not looked at: `type`, the keywords for lists and mappings, and those that combine schemas.
 std::vector<Violation> violations(const nlohmann::json& schema, const nlohmann::json& value, Patterns& patterns);
+
+/// Likewise for the keywords that combine schemas. `schema` has no `$ref`: see expand().
+std::vector<Violation> combined_violations(const nlohmann::json& schema, const nlohmann::json& value);
 
 /// `schema` with each `$ref` replaced by what it refers to. The error is a sentence: one that leads nowhere or in a
 /// circle, which a schema of a scalar has no use for.

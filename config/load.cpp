@@ -25,8 +25,8 @@ bool Workspace::validate(const std::string& schema, Node& value, const std::stri
 
 bool check_schema(Workspace& work, const Node& schema, const std::string& what)
 {
-    Node copy = schema; // validating fills defaults in
-    return SchemaValidator{draft07()}.validate(copy, what, work.diagnostics);
+    Node copy = schema; // validate() may fill defaults in, which draft-07 is not asked for
+    return SchemaValidator{draft07(), work.patterns}.validate(copy, what, work.diagnostics);
 }
 
 void load_schemas(Workspace& work)
@@ -41,7 +41,7 @@ void load_schemas(Workspace& work)
             continue;
         auto& loaded = work.schemas[name];
         loaded.document = to_json(*node);
-        loaded.validator = std::make_unique<SchemaValidator>(loaded.document);
+        loaded.validator = std::make_unique<SchemaValidator>(loaded.document, work.patterns);
     }
     if (!work.result.settings.validate_schema)
         return;
@@ -85,7 +85,7 @@ void load_modules(Workspace& work)
 
 Workspace make_workspace(const LoadOptions& options, Diagnostics& diagnostics)
 {
-    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}};
+    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}, {}};
     work.result.manifests = nlohmann::json::object();
     work.result.interface_definitions = nlohmann::json::object();
     work.result.types = nlohmann::json::object();

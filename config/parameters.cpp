@@ -53,12 +53,14 @@ json wire_value(const Node& value, const std::string& type)
     return to_json(value);
 }
 
-void check_keywords(const Node& value, const json& wire, const json& schema, const std::string& what,
-                    Diagnostics& diagnostics)
+void check_keywords(Workspace& work, const Node& value, const json& wire, const json& schema, const std::string& what)
 {
-    Patterns patterns;
-    for (const auto& violation : violations(schema, wire, patterns))
-        report_error(diagnostics, value, what + " is " + shown(wire) + ", which " + violation.message, violation.hint);
+    auto found = violations(schema, wire, work.patterns);
+    for (auto& violation : combined_violations(schema, wire))
+        found.push_back(std::move(violation));
+    for (const auto& violation : found)
+        report_error(work.diagnostics, value, what + " is " + shown(wire) + ", which " + violation.message,
+                     violation.hint);
 }
 
 /// The parameters of one config map: the module's own or one implementation's.
@@ -123,7 +125,7 @@ private:
         }
         auto result = wire_value(*value, type);
         if (const auto expanded = expand(to_json(schema)); expanded && !work_.unusable_schemas.contains(&schema))
-            check_keywords(*value, result, *expanded, "the parameter `" + name + "` of " + owner_, work_.diagnostics);
+            check_keywords(work_, *value, result, *expanded, "the parameter `" + name + "` of " + owner_);
         return result;
     }
 
@@ -158,7 +160,7 @@ void check_declaration(Workspace& work, const Member& parameter, const std::stri
                      "the default of " + what + " is " + std::string{describe(value->kind)} + ", its type is " + type,
                      type_hint(*value, type));
     else
-        check_keywords(*value, wire_value(*value, type), *expanded, "the default of " + what, work.diagnostics);
+        check_keywords(work, *value, wire_value(*value, type), *expanded, "the default of " + what);
 }
 
 } // namespace

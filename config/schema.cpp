@@ -126,7 +126,7 @@ void SchemaValidator::check(Node& value, const json& unresolved, const std::stri
     try {
         const auto& schema = resolve(unresolved);
         if (&schema == &draft07() && &root_ != &draft07()) {
-            SchemaValidator{draft07()}.validate(value, what, diagnostics);
+            SchemaValidator{draft07(), patterns_}.validate(value, what, diagnostics);
         } else if (schema == false) {
             report_error(diagnostics, value, what + " is not allowed here");
         } else if (schema.is_object() && depth_ <= deepest) {
@@ -173,11 +173,8 @@ void SchemaValidator::check_type(const Node& value, const json& schema, const st
 void SchemaValidator::check_value(const Node& value, const json& schema, const std::string& what,
                                   Diagnostics& diagnostics)
 {
-    auto keywords = schema;
-    for (const auto* combined : {"allOf", "anyOf", "oneOf", "not", "if"}) // see check_combined()
-        keywords.erase(combined);
     const auto plain = to_json(value);
-    for (const auto& violation : violations(keywords, plain, patterns_))
+    for (const auto& violation : violations(schema, plain, patterns_))
         report_error(diagnostics, value, what + " is " + shown(plain) + ", which " + violation.message, violation.hint);
 }
 
@@ -222,7 +219,8 @@ void SchemaValidator::check_mapping(Node& value, const json& schema, const std::
         for (const auto& key : *required)
             if (key.is_string() && value.find(key.get<std::string>()) == nullptr)
                 report_error(diagnostics, value, what + " lacks the key `" + key.get<std::string>() + "`");
-    if (const auto properties = schema.find("properties"); properties != schema.end() && properties->is_object())
+    if (const auto properties = schema.find("properties");
+        fill_ && properties != schema.end() && properties->is_object())
         fill_defaults(value, *properties);
 }
 

@@ -17,7 +17,10 @@ namespace belay::config {
 class SchemaValidator
 {
 public:
-    explicit SchemaValidator(const nlohmann::json& root) : root_(root) {}
+    /// Both outlive the validator.
+    SchemaValidator(const nlohmann::json& root, Patterns& patterns)
+        : root_(root), patterns_(patterns), fill_(&root != &draft07())
+    {}
 
     /// `what` names the value in messages, such as "the configuration". False if something was wrong.
     bool validate(Node& value, const std::string& what, Diagnostics& diagnostics);
@@ -27,7 +30,7 @@ private:
     void check_keywords(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_type(const Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_value(const Node& value, const nlohmann::json& schema, const std::string& what,
-                      Diagnostics& diagnostics);
+                     Diagnostics& diagnostics);
     void check_sequence(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_mapping(Node& value, const nlohmann::json& schema, const std::string& what, Diagnostics& diagnostics);
     void check_member(Node& owner, std::size_t index, const nlohmann::json& schema, const std::string& what,
@@ -40,7 +43,8 @@ private:
     const nlohmann::json& resolve(const nlohmann::json& schema) const;
 
     const nlohmann::json& root_;
-    Patterns patterns_;
+    Patterns& patterns_;
+    bool fill_; ///< a schema's own defaults are nobody's business
     int depth_ = 0;
 };
 

@@ -26,6 +26,7 @@ struct Workspace
     const LoadOptions& options;
     Diagnostics& diagnostics;
     Configuration result;
+    Patterns patterns;
     Node main;                                   ///< the configuration file; after apply_overlay() merged
     std::map<std::string, LoadedSchema> schemas; ///< by file stem
     std::map<std::string, Node> manifests;       ///< by module name; the valid ones

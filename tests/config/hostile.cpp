@@ -190,42 +190,57 @@ TEST_CASE("with run_as_user an overlay is not followed through links")
     CHECK_THAT(prefix.text(), Catch::Contains(secret));
 }
 
-TEST_CASE("whatever is changed in valid files, loading ends with a value or a reason")
+namespace {
+
+/// Changes a text in one to four places.
+class Mutator
 {
-    constexpr unsigned seed = 20261124;
-    constexpr int rounds = 20000;
-    std::printf("mutations: seed %u, %d rounds\n", seed, rounds);
-    std::mt19937 random{seed};
-    const auto below = [&](std::size_t end) { return static_cast<std::size_t>(random() % end); };
-    const std::string pieces = "{}[]:,-&*!|>'\"%@`#?\n\t ~0129.eE+x\\\xc3\xff";
-    const auto mutate = [&](std::string text) {
+public:
+    explicit Mutator(unsigned seed) : random_(seed) {}
+
+    std::size_t below(std::size_t end) { return static_cast<std::size_t>(random_() % end); }
+
+    std::string mutate(std::string text)
+    {
         for (auto count = 1 + below(4); count > 0; --count) {
-            const auto at = below(text.size());
-            const auto length = std::min(1 + below(12), text.size() - at);
-            switch (below(5)) {
-            case 0:
-                text[at] = static_cast<char>(random() & 0xffU);
-                break;
-            case 1:
-                text.insert(at, 1, pieces[below(pieces.size())]);
-                break;
-            case 2:
-                text.erase(at, length);
-                break;
-            case 3:
-                text.insert(below(text.size()), text.substr(at, length));
-                break;
-            default:
-                text.insert(at, repeated(text.substr(at, length), 1 + static_cast<int>(below(50))));
-            }
+            change(text);
             if (text.empty())
                 text = " ";
         }
         return text;
-    };
-    Prefix prefix;
-    const std::string policies = "modules: {a: {capabilities: [CAP_NET_RAW], limits: {LimitNOFILE: '64:128'}}}\n"
-                                 "broker: {connect_timeout: 2.5}\n";
+    }
+
+private:
+    void change(std::string& text)
+    {
+        static const std::string pieces = "{}[]:,-&*!|>'\"%@`#?\n\t ~0129.eE+x\\\xc3\xff";
+        const auto at = below(text.size());
+        const auto length = std::min(1 + below(12), text.size() - at);
+        switch (below(5)) {
+        case 0:
+            text[at] = static_cast<char>(random_() & 0xffU);
+            break;
+        case 1:
+            text.insert(at, 1, pieces[below(pieces.size())]);
+            break;
+        case 2:
+            text.erase(at, length);
+            break;
+        case 3:
+            text.insert(below(text.size()), text.substr(at, length));
+            break;
+        default:
+            text.insert(at, repeated(text.substr(at, length), 1 + static_cast<int>(below(50))));
+        }
+    }
+
+    std::mt19937 random_;
+};
+
+/// Loads `rounds` mutations of valid files, every second time of the configuration itself: never a crash, and a reason
+/// for each that is refused.
+void mutate_and_load(Prefix& prefix, unsigned seed, int rounds)
+{
     struct File
     {
         std::string path, text;
@@ -234,7 +249,8 @@ TEST_CASE("whatever is changed in valid files, loading ends with a value or a re
         File{"etc/everest/c.yaml", valid},
         File{"etc/everest/user-config/c.yaml",
              "active_modules: {a: {config_module: {level: 3}, telemetry: {id: 1}}}\n"},
-        File{"etc/everest/belay.yaml", policies},
+        File{"etc/everest/belay.yaml", "modules: {a: {capabilities: [CAP_NET_RAW], limits: {LimitNOFILE: '64:128'}}}\n"
+                                       "broker: {connect_timeout: 2.5}\n"},
         File{"libexec/everest/modules/Thing/manifest.yaml", Prefix::thing_manifest},
         File{"share/everest/interfaces/thing.yaml", Prefix::thing_interface},
         File{"share/everest/errors/thing.yaml", Prefix::thing_errors},
@@ -245,26 +261,37 @@ TEST_CASE("whatever is changed in valid files, loading ends with a value or a re
     LoadOptions options;
     options.config = (prefix.path / "etc/everest/c.yaml").string();
     REQUIRE(prefix.load_as(options));
-    const auto begin = std::chrono::steady_clock::now();
+    Mutator mutator{seed};
     int accepted = 0;
+    const auto begin = std::chrono::steady_clock::now();
     for (int round = 0; round < rounds; ++round) {
-        // Every second time the configuration itself.
-        const auto& file = files[below(2) == 0 ? 0 : below(files.size())];
-        const auto text = mutate(file.text);
+        const auto& file = files[mutator.below(2) == 0 ? 0 : mutator.below(files.size())];
+        const auto text = mutator.mutate(file.text);
         prefix.write(file.path, text);
         const auto result = prefix.load_as(options);
         prefix.write(file.path, file.text);
         accepted += result ? 1 : 0;
-        if (result && !prefix.diagnostics.has_errors() && !result->modules.empty())
-            make_plan(*result, {}, prefix.diagnostics);
-        else if (result.has_value() == prefix.diagnostics.has_errors())
+        if (result.has_value() == prefix.diagnostics.has_errors())
             FAIL("round " << round << ": " << file.path << "\n" << text << "\n" << prefix.text());
-        for (const auto& item : prefix.diagnostics.all())
-            if (render(item, true).empty())
-                FAIL("an empty diagnostic in round " << round);
+        if (result)
+            make_plan(*result, {}, prefix.diagnostics);
+        if (!prefix.diagnostics.all().empty() && prefix.text().empty())
+            FAIL("a diagnostic without a text in round " << round);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    std::printf("mutations: %d of %d still valid, %.1f s\n", accepted, rounds, took.count());
+    std::printf("mutations: seed %u, %d rounds, %d still valid, %.1f s\n", seed, rounds, accepted, took.count());
     CHECK(accepted > 0);
     CHECK(accepted < rounds);
+}
+
+} // namespace
+
+TEST_CASE("whatever is changed in valid files, loading ends with a value or a reason")
+{
+    Prefix prefix;
+    mutate_and_load(prefix, 20261125, 500);
+    // What schemas would keep away from the code behind them, and faster.
+    for (const auto& [schema, text] : schema_files)
+        prefix.write("share/everest/schemas/" + std::string{schema} + ".yaml", "type: object\n");
+    mutate_and_load(prefix, 20261124, 20000);
 }

@@ -46,6 +46,7 @@ public:
     void write(const std::filesystem::path& file, const std::string& text) const
     {
         std::filesystem::create_directories((path / file).parent_path());
+        std::filesystem::remove(path / file); // some file systems wait for the disk when a file is overwritten
         std::ofstream{path / file} << text;
     }
 
