@@ -59,7 +59,7 @@ void check_keywords(Workspace& work, const Node& value, const json& wire, const 
     for (auto& violation : combined_violations(schema, wire))
         found.push_back(std::move(violation));
     for (const auto& violation : found)
-        report_error(work.diagnostics, value, what + " is " + shown(wire) + ", which " + violation.message,
+        report_error(work.diagnostics, value, what + " is " + shown(to_json(value)) + ", which " + violation.message,
                      violation.hint);
 }
 
