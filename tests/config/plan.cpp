@@ -171,7 +171,8 @@ TEST_CASE("limits of belay.yaml reach the plan, the most specific ones")
         REQUIRE(plan);
         std::string result;
         for (const auto& one : plan->modules[0].limits)
-            result += std::to_string(one.resource) + '=' + std::to_string(one.soft) + ':' + std::to_string(one.hard) + ' ';
+            result +=
+                std::to_string(one.resource) + '=' + std::to_string(one.soft) + ':' + std::to_string(one.hard) + ' ';
         return result;
     };
     const auto files = std::to_string(RLIMIT_NOFILE) + '=';

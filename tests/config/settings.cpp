@@ -116,8 +116,7 @@ TEST_CASE("the broker is a socket or a host, and the environment overrides the h
     }
     CHECK_FALSE(prefix.load("settings: {mqtt_broker_socket_path: /x, mqtt_broker_host: y}\n"));
     CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:1:37: error: both a socket path and a host"));
-    CHECK_FALSE(
-        prefix.load("settings: {mqtt_broker_socket_path: /x}\n", with({{"MQTT_SERVER_ADDRESS", "localhost"}})));
+    CHECK_FALSE(prefix.load("settings: {mqtt_broker_socket_path: /x}\n", with({{"MQTT_SERVER_ADDRESS", "localhost"}})));
     CHECK_THAT(prefix.text(), Catch::Contains("MQTT_SERVER_ADDRESS"));
 }
 

@@ -135,7 +135,7 @@ TEST_CASE("carets stand under characters, and lines are at most 80 columns wide"
     Diagnostics diagnostics;
     const auto node = parse_yaml("t.yaml", "ä: [ü, 99999999999]\n", diagnostics);
     CHECK_FALSE(node);
-    CHECK_THAT(render(diagnostics.all().at(0), false), Catch::Contains("|         ^~~~~~~~~~~\n"));
+    CHECK_THAT(render(diagnostics.all().at(0), false), Catch::Contains("|        ^~~~~~~~~~~\n"));
     const std::string wide(150, 'x');
     diagnostics.error({"t.yaml", 1, 101, 10}, "wrong", std::string(60, 'h'), wide);
     const auto text = render(diagnostics.all().at(1), false);
@@ -150,7 +150,8 @@ TEST_CASE("carets stand under characters, and lines are at most 80 columns wide"
 TEST_CASE("problems are sorted by file and place, and a flood is cut off but for the error in it")
 {
     Diagnostics diagnostics;
-    for (const auto& [file, line] : std::vector<std::pair<std::string, int>>{{"b", 1}, {"main", 2}, {"a", 1}, {"main", 1}})
+    for (const auto& [file, line] :
+         std::vector<std::pair<std::string, int>>{{"b", 1}, {"main", 2}, {"a", 1}, {"main", 1}})
         diagnostics.warning({file, line, 1, 1}, "x");
     diagnostics.warning({}, "first");
     diagnostics.sort("main");
