@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/capabilities.hpp"
+#include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
@@ -16,28 +18,38 @@ struct LimitName
 {
     const char* name;
     int resource;
+    bool bytes; ///< may be written 64K, 16M, 2G
 };
 
 /// systemd.exec(5)'s names of setrlimit(2)'s resources.
 constexpr std::array limit_names{
-    LimitName{"LimitCPU", RLIMIT_CPU},           LimitName{"LimitFSIZE", RLIMIT_FSIZE},
-    LimitName{"LimitDATA", RLIMIT_DATA},         LimitName{"LimitSTACK", RLIMIT_STACK},
-    LimitName{"LimitCORE", RLIMIT_CORE},         LimitName{"LimitRSS", RLIMIT_RSS},
-    LimitName{"LimitNOFILE", RLIMIT_NOFILE},     LimitName{"LimitAS", RLIMIT_AS},
-    LimitName{"LimitNPROC", RLIMIT_NPROC},       LimitName{"LimitMEMLOCK", RLIMIT_MEMLOCK},
-    LimitName{"LimitLOCKS", RLIMIT_LOCKS},       LimitName{"LimitSIGPENDING", RLIMIT_SIGPENDING},
-    LimitName{"LimitMSGQUEUE", RLIMIT_MSGQUEUE}, LimitName{"LimitNICE", RLIMIT_NICE},
-    LimitName{"LimitRTPRIO", RLIMIT_RTPRIO},     LimitName{"LimitRTTIME", RLIMIT_RTTIME},
+    LimitName{"LimitCPU", RLIMIT_CPU, false},          LimitName{"LimitFSIZE", RLIMIT_FSIZE, true},
+    LimitName{"LimitDATA", RLIMIT_DATA, true},         LimitName{"LimitSTACK", RLIMIT_STACK, true},
+    LimitName{"LimitCORE", RLIMIT_CORE, true},         LimitName{"LimitRSS", RLIMIT_RSS, true},
+    LimitName{"LimitNOFILE", RLIMIT_NOFILE, false},    LimitName{"LimitAS", RLIMIT_AS, true},
+    LimitName{"LimitNPROC", RLIMIT_NPROC, false},      LimitName{"LimitMEMLOCK", RLIMIT_MEMLOCK, true},
+    LimitName{"LimitLOCKS", RLIMIT_LOCKS, false},      LimitName{"LimitSIGPENDING", RLIMIT_SIGPENDING, false},
+    LimitName{"LimitMSGQUEUE", RLIMIT_MSGQUEUE, true}, LimitName{"LimitNICE", RLIMIT_NICE, false},
+    LimitName{"LimitRTPRIO", RLIMIT_RTPRIO, false},    LimitName{"LimitRTTIME", RLIMIT_RTTIME, false},
 };
 
-std::optional<rlim_t> parse_limit(std::string_view text)
+std::optional<rlim_t> parse_limit(std::string_view text, bool bytes)
 {
+    constexpr std::string_view suffixes = "KMGT";
     if (text == "infinity")
         return RLIM_INFINITY;
+    unsigned shift = 0;
+    if (const auto suffix = text.empty() ? suffixes.npos : suffixes.find(text.back());
+        bytes && suffix != suffixes.npos) {
+        shift = 10 * (static_cast<unsigned>(suffix) + 1);
+        text.remove_suffix(1);
+    }
     rlim_t value = 0;
     const auto* end = text.data() + text.size();
     const auto [stop, code] = std::from_chars(text.data(), end, value);
-    return code == std::errc{} && stop == end ? std::optional{value} : std::nullopt;
+    if (code != std::errc{} || stop != end || value > (RLIM_INFINITY - 1) >> shift)
+        return std::nullopt;
+    return value << shift;
 }
 
 class BelayYaml
@@ -95,6 +107,7 @@ private:
         if (!is_mapping(node, "modules"))
             return;
         for (const auto& member : node.members) {
+            warn_unknown_module(member);
             if (!is_mapping(member.value, member.key))
                 continue;
             auto& policy = work_.result.policies[member.key];
@@ -109,16 +122,34 @@ private:
         }
     }
 
+    /// An installed module that this configuration does not use may be spoken of.
+    void warn_unknown_module(const Member& member)
+    {
+        const auto* modules = std::as_const(work_.main).find("active_modules");
+        auto known = modules == nullptr ? std::vector<std::string>{} : modules->keys();
+        for (const auto& one : modules == nullptr ? std::vector<Member>{} : modules->members)
+            known.push_back(one.value.string_at("module"));
+        const auto installed = work_.result.settings.modules_dir / member.key / "manifest.yaml";
+        if (member.key != "*" && std::find(known.begin(), known.end(), member.key) == known.end() &&
+            !entry_exists(installed))
+            report_warning(work_.diagnostics, member.key_node,
+                           "`" + member.key + "` is neither the id nor the name of a module",
+                           suggest(member.key, known));
+    }
+
     void capabilities(const Node& node, ModulePolicy& policy)
     {
         policy.capabilities.emplace();
         if (!node.is(Node::Kind::sequence))
             report_error(work_.diagnostics, node, "`capabilities` must be a list", "write [] for none");
         for (const auto& item : node.items) {
-            if (item.is(Node::Kind::string))
-                policy.capabilities->push_back(item.text);
-            else
+            if (!item.is(Node::Kind::string))
                 report_error(work_.diagnostics, item, "a capability must be a name such as CAP_NET_RAW");
+            else if (!capability_number(item.text))
+                report_error(work_.diagnostics, item, "there is no capability `" + item.text + '`',
+                             suggest(item.text, capability_names()));
+            else
+                policy.capabilities->push_back(item.text);
         }
     }
 
@@ -139,11 +170,12 @@ private:
             const auto text =
                 member.value.is(Node::Kind::integer) ? std::to_string(member.value.integer) : member.value.text;
             const auto colon = text.find(':');
-            const auto soft = parse_limit(text.substr(0, colon));
-            const auto hard = colon == std::string::npos ? soft : parse_limit(text.substr(colon + 1));
+            const auto soft = parse_limit(text.substr(0, colon), known->bytes);
+            const auto hard = colon == std::string::npos ? soft : parse_limit(text.substr(colon + 1), known->bytes);
             if (!soft || !hard || *soft > *hard)
                 report_error(work_.diagnostics, member.value, "`" + member.key + "` is no valid limit",
-                             "write a number, infinity, or \"soft:hard\" with soft not above hard");
+                             known->bytes ? "write bytes, 16M, infinity, or \"soft:hard\" with soft not above hard"
+                                          : "write a number, infinity, or \"soft:hard\" with soft not above hard");
             else
                 policy.limits.push_back({known->resource, *soft, *hard});
         }
@@ -157,8 +189,7 @@ private:
 void load_belay_yaml(Workspace& work)
 {
     const auto path = work.result.settings.config_file.parent_path() / "belay.yaml";
-    std::error_code error;
-    if (!std::filesystem::exists(std::filesystem::symlink_status(path, error)))
+    if (!entry_exists(path))
         return;
     if (const auto root = work.read(path))
         BelayYaml{work}.read(*root);

@@ -114,6 +114,7 @@ struct PlanOptions
     bool root = false;                 ///< the effective uid is 0
     launcher::CapabilityMask held = 0; ///< the permitted set of this process: what can be granted
     bool prefix_output = false;
+    bool checking = false;   ///< `--check`: users and programs that are missing on this machine are warnings
     uid_t trusted_owner = 0; ///< `--trust-files-of`
     std::map<std::string, std::string> environment;
 };

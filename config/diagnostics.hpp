@@ -40,15 +40,26 @@ class Diagnostics
 public:
     void error(Location location, std::string message, std::string hint = {}, std::string source = {});
     void warning(Location location, std::string message, std::string hint = {}, std::string source = {});
+    /// Of a hostile file's millions of problems the first `most` are kept, and an error if there was one.
+    void add(Diagnostic diagnostic);
+    void append(const Diagnostics& others);
+    void append_as_warnings(const Diagnostics& others);
 
-    [[nodiscard]] bool has_errors() const;
+    /// What belongs to no file first, then `first_file`, then the other files by name; each by line and column.
+    void sort(const std::string& first_file);
+
+    [[nodiscard]] bool has_errors() const { return count(Severity::error) > 0; }
+    [[nodiscard]] std::size_t count(Severity severity) const;
     [[nodiscard]] const std::vector<Diagnostic>& all() const { return diagnostics_; }
+
+    static constexpr std::size_t most = 1000;
 
 private:
     std::vector<Diagnostic> diagnostics_;
 };
 
-/// `color`: ANSI sequences, for a terminal. Control characters of the source are shown as `?`.
+/// At most 80 columns but for the first line: of a longer source line the part around the column is shown. `color`:
+/// ANSI sequences, for a terminal. Control characters of the source are shown as `?`.
 std::string render(const Diagnostic& diagnostic, bool color);
 
 } // namespace belay::config

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/files.hpp"
 
+#include "launcher/descriptor.hpp"
+#include "launcher/errno_text.hpp"
+
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <system_error>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,26 +15,6 @@
 namespace belay::config {
 
 namespace {
-
-class Descriptor
-{
-public:
-    explicit Descriptor(int number) : number_(number) {}
-    ~Descriptor()
-    {
-        if (number_ >= 0)
-            ::close(number_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    Descriptor(Descriptor&&) = delete;
-    Descriptor& operator=(Descriptor&&) = delete;
-
-    [[nodiscard]] int get() const { return number_; }
-
-private:
-    int number_;
-};
 
 std::string remedy(int error)
 {
@@ -50,24 +33,41 @@ std::string remedy(int error)
 
 } // namespace
 
-std::string errno_text(int error)
+bool entry_exists(const std::filesystem::path& path)
 {
-    return std::system_category().message(error);
+    std::error_code error;
+    return std::filesystem::symlink_status(path, error).type() != std::filesystem::file_type::not_found;
 }
 
-tl::expected<std::string, std::string> read_file(const std::filesystem::path& path)
+std::vector<std::string> stems(const std::filesystem::path& directory)
 {
-    const Descriptor file{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
+    std::vector<std::string> result;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error))
+        if (entry.path().extension() == ".yaml")
+            result.push_back(entry.path().stem().string());
+    std::sort(result.begin(), result.end());
+    return result;
+}
+
+tl::expected<std::string, std::string> read_file(const std::filesystem::path& path, Links links)
+{
+    const int no_follow = links == Links::refused ? O_NOFOLLOW : 0;
+    const FileDescriptor file{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | no_follow)};
     struct stat status
     {};
-    if (file.get() < 0 || ::fstat(file.get(), &status) != 0) {
+    if (!file || ::fstat(file.get(), &status) != 0) {
         const int error = errno;
-        return tl::unexpected("cannot be read: " + errno_text(error) + remedy(error));
+        if (links == Links::refused && std::filesystem::is_symlink(path))
+            return tl::unexpected(std::string{"is a symbolic link; put the file itself there"});
+        return tl::unexpected(std::string{"cannot be read: "} + errno_text(error) + remedy(error));
     }
     if (S_ISDIR(status.st_mode))
         return tl::unexpected(std::string{"is a directory; a file is needed"});
     if (!S_ISREG(status.st_mode))
         return tl::unexpected(std::string{"is not a regular file; FIFOs, sockets and devices are not read"});
+    if (links == Links::refused && status.st_nlink > 1)
+        return tl::unexpected(std::string{"has more than one name (hard links); put a file of its own there"});
     const std::string too_large = "is larger than 16 MB; this cannot be meant as configuration";
     if (static_cast<std::size_t>(status.st_size) > largest_file)
         return tl::unexpected(too_large);
@@ -81,7 +81,7 @@ tl::expected<std::string, std::string> read_file(const std::filesystem::path& pa
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
-            return tl::unexpected("cannot be read: " + errno_text(errno));
+            return tl::unexpected(std::string{"cannot be read: "} + errno_text(errno));
         content.append(buffer.data(), static_cast<std::size_t>(count));
         if (content.size() > largest_file)
             return tl::unexpected(too_large);

@@ -1,60 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 namespace belay::config {
 
-namespace fs = std::filesystem;
-
 namespace {
 
-std::vector<std::string> stems(const fs::path& directory)
+void check_schemas(Workspace& work, const Node& interface, const std::string& name)
 {
-    std::vector<std::string> result;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory, error))
-        if (entry.path().extension() == ".yaml")
-            result.push_back(entry.path().stem().string());
-    std::sort(result.begin(), result.end());
-    return result;
-}
-
-/// The part of draft-07 that people get wrong: the name of a type.
-void check_schema_type(Workspace& work, const Node& schema, const std::string& what)
-{
-    static const std::vector<std::string> names{"array", "boolean", "integer", "null", "number", "object", "string"};
-    const auto* type = schema.find("type");
-    if (type == nullptr)
-        return;
-    const auto test = [&](const Node& node) {
-        if (std::find(names.begin(), names.end(), node.text) == names.end() && !node.is(Node::Kind::null))
-            report_error(work.diagnostics, node, "the type of " + what + " is not one of JSON schema's",
-                         suggest(node.text, names));
-    };
-    if (type->is(Node::Kind::sequence))
-        std::for_each(type->items.begin(), type->items.end(), test);
-    else
-        test(*type);
-}
-
-void check_schemas(Workspace& work, const Node& interface)
-{
+    const auto of = " of the interface " + name;
     if (const auto* vars = interface.find("vars"); vars != nullptr)
         for (const auto& member : vars->members)
-            check_schema_type(work, member.value, "`" + member.key + "`");
+            check_schema(work, member.value, "the variable `" + member.key + '`' + of);
     const auto* commands = interface.find("cmds");
     if (commands == nullptr)
         return;
     for (const auto& command : commands->members) {
+        const auto of_command = " of the command `" + command.key + '`' + of;
         if (const auto* arguments = command.value.find("arguments"); arguments != nullptr)
             for (const auto& member : arguments->members)
-                check_schema_type(work, member.value, "`" + member.key + "` of `" + command.key + "`");
-        if (const auto* returned = command.value.find("result"); returned != nullptr)
-            check_schema_type(work, *returned, "the result of `" + command.key + "`");
+                check_schema(work, member.value, "the argument `" + member.key + '`' + of_command);
+        if (const auto* result = command.value.find("result"); result != nullptr)
+            check_schema(work, *result, "the result" + of_command);
     }
 }
 
@@ -64,9 +34,10 @@ const Node* error_file(Workspace& work, const std::string& error_namespace, cons
     if (known != work.error_files.end())
         return known->second ? &*known->second : nullptr;
     auto& file = work.error_files[error_namespace];
+    if (work.result.settings.errors_dir.empty())
+        return nullptr;
     const auto path = work.result.settings.errors_dir / (error_namespace + ".yaml");
-    std::error_code error;
-    if (!fs::exists(path, error)) {
+    if (!entry_exists(path)) {
         report_error(work.diagnostics, place, "the error file `" + path.string() + "` does not exist",
                      suggest(error_namespace, stems(work.result.settings.errors_dir)));
         return nullptr;
@@ -93,6 +64,10 @@ void add_errors(Workspace& work, const Node& reference, nlohmann::json& result)
     bool found = wanted.empty();
     for (const auto& item : list->items) {
         const auto name = item.string_at("name");
+        if (name.empty()) {
+            report_error(work.diagnostics, item, "this declares no error: it has no name");
+            continue;
+        }
         names.push_back(name);
         if (!wanted.empty() && name != wanted)
             continue;
@@ -111,17 +86,25 @@ void add_errors(Workspace& work, const Node& reference, nlohmann::json& result)
                        suggest(wanted, names));
 }
 
+/// A command's result may be null: erasing from what is no object does nothing here.
+void strip_description(nlohmann::json& value)
+{
+    if (value.is_object())
+        value.erase("description");
+}
+
 void strip_descriptions(nlohmann::json& interface)
 {
-    interface.erase("description");
+    strip_description(interface);
     for (auto& variable : interface["vars"])
-        variable.erase("description");
+        strip_description(variable);
     for (auto& command : interface["cmds"]) {
-        command.erase("description");
+        if (!command.is_object())
+            continue;
+        strip_description(command);
         for (auto& argument : command["arguments"])
-            argument.erase("description");
-        if (command["result"].is_object())
-            command["result"].erase("description");
+            strip_description(argument);
+        strip_description(command["result"]);
     }
 }
 
@@ -129,13 +112,10 @@ void strip_descriptions(nlohmann::json& interface)
 
 void load_interface(Workspace& work, const std::string& name, const Node& place)
 {
-    auto& users = work.interface_users[name];
-    users.push_back(name);
-    if (users.size() > 1)
+    if (!work.tried_interfaces.insert(name).second || work.result.settings.interfaces_dir.empty())
         return;
     const auto path = work.result.settings.interfaces_dir / (name + ".yaml");
-    std::error_code error;
-    if (!fs::exists(path, error)) {
+    if (!entry_exists(path)) {
         report_error(work.diagnostics, place, "the interface `" + name + "` has no file `" + path.string() + "`",
                      suggest(name, stems(work.result.settings.interfaces_dir)));
         return;
@@ -143,7 +123,7 @@ void load_interface(Workspace& work, const std::string& name, const Node& place)
     auto interface = work.read(path);
     if (!interface || !work.validate("interface", *interface, "the interface " + name))
         return;
-    check_schemas(work, *interface);
+    check_schemas(work, *interface, name);
     auto errors = nlohmann::json::object();
     if (const auto* list = std::as_const(*interface).find("errors"); list != nullptr)
         for (const auto& item : list->items)

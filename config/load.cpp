@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/keywords.hpp"
+#include "config/nearest.hpp"
 #include "config/workspace.hpp"
 #include "config/yaml.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace belay::config {
@@ -20,15 +23,25 @@ bool Workspace::validate(const std::string& schema, Node& value, const std::stri
     return found == schemas.end() || found->second.validator->validate(value, what, diagnostics);
 }
 
+bool check_schema(Workspace& work, const Node& schema, const std::string& what)
+{
+    Node copy = schema; // validate() may fill defaults in, which draft-07 is not asked for
+    return SchemaValidator{draft07(), work.patterns}.validate(copy, what, work.diagnostics);
+}
+
 void load_schemas(Workspace& work)
 {
+    if (work.result.settings.schemas_dir.empty())
+        return; // reported
     for (const auto* name : {"config", "manifest", "interface", "type", "error-declaration-list"}) {
         const auto node = work.read(work.result.settings.schemas_dir / (std::string{name} + ".yaml"));
         if (!node)
             continue;
+        if (!check_schema(work, *node, "the schema"))
+            continue;
         auto& loaded = work.schemas[name];
         loaded.document = to_json(*node);
-        loaded.validator = std::make_unique<SchemaValidator>(loaded.document);
+        loaded.validator = std::make_unique<SchemaValidator>(loaded.document, work.patterns);
     }
     if (!work.result.settings.validate_schema)
         return;
@@ -72,26 +85,32 @@ void load_modules(Workspace& work)
 
 Workspace make_workspace(const LoadOptions& options, Diagnostics& diagnostics)
 {
-    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}};
+    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}, {}};
     work.result.manifests = nlohmann::json::object();
     work.result.interface_definitions = nlohmann::json::object();
     work.result.types = nlohmann::json::object();
     return work;
 }
 
+/// `--standalone` and `--ignore`, where EVerest would skip an unknown id silently.
+void check_named_modules(Workspace& work)
+{
+    const auto* modules = std::as_const(work.main).find("active_modules");
+    const auto known = modules == nullptr ? std::vector<std::string>{} : modules->keys();
+    const auto check = [&](const char* option, const std::set<std::string>& ids) {
+        for (const auto& id : ids)
+            if (std::find(known.begin(), known.end(), id) == known.end())
+                work.diagnostics.warning({}, std::string{option} + ": there is no module id `" + id + '`',
+                                         suggest(id, known));
+    };
+    check("--standalone", work.options.standalone);
+    check("--ignore", work.options.ignore);
+}
+
 void publish_manifests(Workspace& work)
 {
     for (const auto& [name, manifest] : work.manifests)
         work.result.manifests[name] = to_json(manifest);
-}
-
-/// Diagnostics that were there before the call are not the call's fault.
-bool ended_well(Diagnostics& all, const Diagnostics& found)
-{
-    for (const auto& item : found.all())
-        (item.severity == Severity::error) ? all.error(item.location, item.message, item.hint, item.source)
-                                           : all.warning(item.location, item.message, item.hint, item.source);
-    return !found.has_errors();
 }
 
 } // namespace
@@ -107,9 +126,12 @@ std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagn
         load_types_and_errors(work);
         load_belay_yaml(work);
         load_modules(work);
+        check_named_modules(work);
         publish_manifests(work);
     }
-    if (!ended_well(diagnostics, found))
+    found.sort(work.result.settings.config_file.string());
+    diagnostics.append(found); // what was there before is not this call's fault
+    if (found.has_errors())
         return std::nullopt;
     return std::move(work.result);
 }
@@ -120,13 +142,16 @@ std::optional<nlohmann::json> load_all_manifests(const LoadOptions& options, Dia
     auto work = make_workspace(options, found);
     if (resolve_settings(work, false)) {
         load_schemas(work);
-        std::error_code error;
-        for (const auto& entry : fs::directory_iterator(work.result.settings.modules_dir, error))
-            if (fs::exists(entry.path() / "manifest.yaml", error))
-                load_manifest(work, entry.path().filename().string(), {});
+        if (const auto names = installed_modules(work.result.settings))
+            for (const auto& name : *names)
+                load_manifest(work, name, {});
+        else if (!work.result.settings.modules_dir.empty())
+            found.error({work.result.settings.modules_dir.string(), 0, 0, 0}, "cannot be read: " + names.error());
         publish_manifests(work);
     }
-    if (!ended_well(diagnostics, found))
+    found.sort({});
+    diagnostics.append(found);
+    if (found.has_errors())
         return std::nullopt;
     return std::move(work.result.manifests);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
@@ -10,16 +11,6 @@ namespace belay::config {
 namespace fs = std::filesystem;
 
 namespace {
-
-std::vector<std::string> installed_modules(const fs::path& directory)
-{
-    std::vector<std::string> result;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory, error))
-        result.push_back(entry.path().filename().string());
-    std::sort(result.begin(), result.end());
-    return result;
-}
 
 /// EVerest's schema does not know `capabilities` in a manifest; validated by hand and kept out of the schema's sight.
 std::optional<Member> take_capabilities(Workspace& work, Node& manifest)
@@ -45,16 +36,30 @@ bool is_plain_name(const std::string& name)
 
 } // namespace
 
+tl::expected<std::vector<std::string>, std::string> installed_modules(const Settings& settings)
+{
+    std::vector<std::string> result;
+    std::error_code error;
+    for (fs::directory_iterator at{settings.modules_dir, error}; !error && at != fs::directory_iterator{};
+         at.increment(error))
+        if (entry_exists(at->path() / "manifest.yaml"))
+            result.push_back(at->path().filename().string());
+    std::sort(result.begin(), result.end());
+    if (error)
+        return tl::unexpected(error.message());
+    return result;
+}
+
 void load_manifest(Workspace& work, const std::string& name, const Node& place)
 {
-    if (!work.tried_manifests.insert(name).second || !is_plain_name(name))
+    const auto& settings = work.result.settings;
+    if (!work.tried_manifests.insert(name).second || !is_plain_name(name) || settings.modules_dir.empty())
         return;
-    const auto directory = work.result.settings.modules_dir / name;
-    std::error_code error;
-    if (place.file && !fs::exists(directory, error)) {
+    const auto directory = settings.modules_dir / name;
+    if (place.file && !entry_exists(directory)) {
         report_error(work.diagnostics, place,
                      "the module `" + name + "` is not installed: `" + directory.string() + "` does not exist",
-                     suggest(name, installed_modules(work.result.settings.modules_dir)));
+                     suggest(name, installed_modules(settings).value_or(std::vector<std::string>{})));
         return;
     }
     auto manifest = work.read(directory / "manifest.yaml");
@@ -72,13 +77,13 @@ void check_manifest(Workspace& work, const std::string& name)
 {
     const auto& manifest = work.manifests.at(name);
     if (const auto* map = manifest.find("config"); map != nullptr)
-        check_defaults(work, *map, name);
+        check_declarations(work, *map, name);
     const auto* provides = manifest.find("provides");
     if (provides == nullptr)
         return;
     for (const auto& member : provides->members) {
         if (const auto* map = member.value.find("config"); map != nullptr)
-            check_defaults(work, *map, "`" + member.key + "` of " + name);
+            check_declarations(work, *map, "`" + member.key + "` of " + name);
         if (const auto* interface = member.value.find("interface"); interface != nullptr)
             load_interface(work, interface->text, *interface);
     }
@@ -146,7 +151,8 @@ private:
         const auto manifest = work_.manifests.find(other.string_at("module"));
         if (manifest == work_.manifests.end())
             return;
-        const auto* needed = manifest->second.find("requires")->find(connection.requirement);
+        const auto* requirements = manifest->second.find("requires");
+        const auto* needed = requirements == nullptr ? nullptr : requirements->find(connection.requirement);
         if (needed == nullptr)
             return; // reported by check_wiring()
         const auto interface = needed->string_at("interface");
@@ -160,42 +166,48 @@ private:
         provides_[connection.implementation_id] = {{"interface", interface}, {"description", "none"}};
     }
 
+    /// A requirement is declared even where its connection is wrong, which is reported once, here.
     void require(const Connection& connection)
     {
+        requires_.emplace(connection.requirement, nlohmann::json{{"interface", "empty"}});
         const auto* target = modules_.find(connection.module_id);
         if (target == nullptr) {
             report_error(work_.diagnostics, *connection.node,
                          "the ProbeModule refers to the module id `" + connection.module_id + "`, which does not exist",
                          suggest(connection.module_id, modules_.keys()));
-            requires_[connection.requirement] = {{"interface", "empty"}};
             return;
         }
         const auto manifest = work_.manifests.find(target->string_at("module"));
         if (manifest == work_.manifests.end())
             return;
-        const auto& provides = *manifest->second.find("provides");
-        const auto* implementation = provides.find(connection.implementation_id);
+        const auto* provides = manifest->second.find("provides");
+        const auto* implementation = provides == nullptr ? nullptr : provides->find(connection.implementation_id);
         if (implementation == nullptr) {
             report_error(work_.diagnostics, *connection.node,
                          "the ProbeModule needs `" + connection.implementation_id + "` of the module `" +
                              connection.module_id + "`, which does not provide it",
-                         suggest(connection.implementation_id, provides.keys()));
+                         provides == nullptr ? "" : suggest(connection.implementation_id, provides->keys()));
             return;
         }
         const auto interface = implementation->string_at("interface");
-        const auto known = requires_.find(connection.requirement);
-        if (known != requires_.end() && known->at("interface") != interface)
+        const auto [known, fresh] = interfaces_.try_emplace(connection.requirement, interface);
+        if (known->second != interface)
             report_error(work_.diagnostics, *connection.node,
                          "the ProbeModule's requirement `" + connection.requirement + "` mixes the interfaces `" +
-                             known->at("interface").get<std::string>() + "` and `" + interface + "`",
+                             known->second + "` and `" + interface + "`",
                          "use two requirement ids");
-        requires_[connection.requirement] = {{"interface", interface}};
+        const auto count = counts_[connection.requirement] += 1;
+        requires_[connection.requirement] = {{"interface", known->second}};
+        if (count > 1)
+            requires_[connection.requirement]["max_connections"] = count;
     }
 
     Workspace& work_;
     const Node& modules_;
     nlohmann::json provides_ = nlohmann::json::object();
     nlohmann::json requires_ = nlohmann::json::object();
+    std::map<std::string, std::string> interfaces_; ///< of the requirements that lead somewhere
+    std::map<std::string, int> counts_;
 };
 
 } // namespace

@@ -147,9 +147,6 @@ Module make_module(Workspace& work, const std::string& id, const Node& entry, co
         work.result.origins[id] = {location_of(*place), place->file->line(place->line)};
     module.config["configuration_parameters"] =
         manifest == nullptr ? json::object() : resolve_parameters(work, id, entry, *manifest);
-    if (module.name == "ProbeModule" && !module.standalone && !module.ignored)
-        report_error(work.diagnostics, entry, "the ProbeModule `" + id + "` has no program of its own",
-                     "set `standalone: true`");
     return module;
 }
 

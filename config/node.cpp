@@ -6,16 +6,22 @@
 
 namespace belay::config {
 
+SourceFile::SourceFile(std::string file_name, std::string content)
+    : name(std::move(file_name)), text(std::move(content)), starts_{0}
+{
+    for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 1))
+        starts_.push_back(at + 1);
+}
+
 std::string SourceFile::line(int number) const
 {
-    std::size_t begin = 0;
-    for (int current = 1; current < number; ++current) {
-        begin = text.find('\n', begin);
-        if (begin == std::string::npos)
-            return {};
-        ++begin;
-    }
-    auto result = text.substr(begin, text.find('\n', begin) - begin);
+    constexpr std::size_t longest = 4096;
+    const auto index = static_cast<std::size_t>(number) - 1;
+    if (number < 1 || index >= starts_.size())
+        return {};
+    const auto begin = starts_[index];
+    const auto end = index + 1 < starts_.size() ? starts_[index + 1] - 1 : text.size();
+    auto result = text.substr(begin, std::min(end - begin, longest));
     if (!result.empty() && result.back() == '\r')
         result.pop_back();
     return result;

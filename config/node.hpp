@@ -13,13 +13,19 @@
 namespace belay::config {
 
 /// The text a node came from, kept so that a diagnostic can show the line.
-struct SourceFile
+class SourceFile
 {
-    std::string name;
-    std::string text;
+public:
+    SourceFile(std::string file_name, std::string content);
 
-    /// Line `number`, counted from 1, without its end; empty if there is none.
+    /// Line `number`, counted from 1, without its end; empty if there is none. Of an endless line the beginning.
     [[nodiscard]] std::string line(int number) const;
+
+    const std::string name;
+    const std::string text;
+
+private:
+    std::vector<std::size_t> starts_; ///< where each line begins
 };
 
 struct Member;

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/files.hpp"
 #include "config/workspace.hpp"
 #include "config/yaml.hpp"
 
-#include <algorithm>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 namespace belay::config {
 
 namespace {
+
+/// What a patch adds has nothing to delete.
+void drop_nulls(Node& node)
+{
+    std::erase_if(node.members, [](const Member& m) { return m.value.is(Node::Kind::null); });
+    for (auto& member : node.members)
+        drop_nulls(member.value);
+}
 
 /// RFC 7396; what the overlay says keeps the overlay's lines.
 void merge(Node& target, Node patch)
@@ -17,24 +27,26 @@ void merge(Node& target, Node patch)
         return;
     }
     if (!target.is(Node::Kind::mapping)) {
-        Node empty = patch;
-        empty.members.clear();
-        target = std::move(empty);
+        drop_nulls(patch);
+        target = std::move(patch);
+        return;
     }
+    std::unordered_map<std::string, std::size_t> places; // a long overlay must not cost its square
+    for (std::size_t i = 0; i < target.members.size(); ++i)
+        places.emplace(target.members[i].key, i);
+    std::set<std::string> deleted;
     for (auto& member : patch.members) {
+        const auto place = places.find(member.key);
         if (member.value.is(Node::Kind::null)) {
-            std::erase_if(target.members, [&](const Member& m) { return m.key == member.key; });
-            continue;
-        }
-        auto* existing = target.find(member.key);
-        if (existing == nullptr) {
-            Node fresh;
-            merge(fresh, std::move(member.value));
-            target.members.push_back({member.key, std::move(member.key_node), std::move(fresh)});
+            deleted.insert(member.key);
+        } else if (place == places.end()) {
+            drop_nulls(member.value);
+            target.members.push_back(std::move(member));
         } else {
-            merge(*existing, std::move(member.value));
+            merge(target.members[place->second].value, std::move(member.value));
         }
     }
+    std::erase_if(target.members, [&](const Member& m) { return deleted.contains(m.key); });
 }
 
 void refuse(Workspace& work, const Node& place, const std::string& key)
@@ -77,28 +89,39 @@ void check_values_only(Workspace& work, const Node& overlay)
     }
 }
 
+/// EVerest reads settings before the overlay: there they never had an effect.
+void drop_settings(Workspace& work, Node& overlay)
+{
+    const auto* member = overlay.find_member("settings");
+    if (member == nullptr)
+        return;
+    report_warning(work.diagnostics, member->key_node, "`settings` in an overlay have no effect",
+                   "put them into " + work.result.settings.config_file.filename().string());
+    std::erase_if(overlay.members, [](const Member& m) { return m.key == "settings"; });
+}
+
 } // namespace
 
 void apply_overlay(Workspace& work)
 {
     const auto& settings = work.result.settings;
     const auto path = settings.config_file.parent_path() / "user-config" / settings.config_file.filename();
-    std::error_code error;
-    if (!std::filesystem::exists(std::filesystem::symlink_status(path, error)))
+    if (!entry_exists(path))
         return;
     // With run_as_user the overlay may belong to that user, so the trust rule must not demand it of root.
     if (settings.run_as_user.empty())
         work.result.sources.insert(path);
     Diagnostics found;
-    auto overlay = load_yaml(path, found);
-    for (const auto& item : found.all())
-        work.diagnostics.warning(item.location, item.message, item.hint, item.source);
+    auto overlay = load_yaml(path, found, settings.run_as_user.empty() ? Links::followed : Links::refused);
+    work.diagnostics.append_as_warnings(found);
     if (!overlay) {
         work.diagnostics.warning({path.string(), 0, 0, 0}, "the overlay is unusable and is ignored", "repair it");
         return;
     }
     if (!settings.run_as_user.empty())
         check_values_only(work, *overlay);
+    else
+        drop_settings(work, *overlay);
     merge(work.main, std::move(*overlay));
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/keywords.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
@@ -52,10 +53,14 @@ json wire_value(const Node& value, const std::string& type)
     return to_json(value);
 }
 
-bool obeys_schema(Node value, const Node& schema, const std::string& what, Diagnostics& diagnostics)
+void check_keywords(Workspace& work, const Node& value, const json& wire, const json& schema, const std::string& what)
 {
-    const auto document = to_json(schema);
-    return SchemaValidator{document}.validate(value, what, diagnostics);
+    auto found = violations(schema, wire, work.patterns);
+    for (auto& violation : combined_violations(schema, wire))
+        found.push_back(std::move(violation));
+    for (const auto& violation : found)
+        report_error(work.diagnostics, value, what + " is " + shown(to_json(value)) + ", which " + violation.message,
+                     violation.hint);
 }
 
 /// The parameters of one config map: the module's own or one implementation's.
@@ -68,6 +73,8 @@ public:
 
     json resolve(const Node& declared)
     {
+        if (given_ != nullptr && !given_->is(Node::Kind::mapping))
+            return json::array(); // reported by the schema of the configuration
         warn_unknown(declared);
         std::map<std::string, const Node*> sorted;
         for (const auto& member : declared.members)
@@ -102,11 +109,13 @@ private:
         if (value == nullptr) {
             if (const auto* standard = schema.find("default"); standard != nullptr)
                 return wire_value(*standard, type);
-            report_error(work_.diagnostics, given_ != nullptr ? *given_ : place_,
+            report_error(work_.diagnostics, given_ != nullptr && !given_->members.empty() ? *given_ : place_,
                          owner_ + " lacks the parameter `" + name + "`, which has no default",
                          "add `" + name + "` (" + type + ")");
             return nullptr;
         }
+        if (value->is(Node::Kind::null) || value->is(Node::Kind::sequence) || value->is(Node::Kind::mapping))
+            return nullptr; // reported by the schema of the configuration
         if (!type_agrees(*value, type)) {
             report_error(work_.diagnostics, *value,
                          "the parameter `" + name + "` of " + owner_ + " is " + std::string{describe(value->kind)} +
@@ -114,8 +123,10 @@ private:
                          type_hint(*value, type));
             return nullptr;
         }
-        obeys_schema(*value, schema, "the parameter `" + name + "` of " + owner_, work_.diagnostics);
-        return wire_value(*value, type);
+        auto result = wire_value(*value, type);
+        if (const auto expanded = expand(to_json(schema)); expanded && !work_.unusable_schemas.contains(&schema))
+            check_keywords(work_, *value, result, *expanded, "the parameter `" + name + "` of " + owner_);
+        return result;
     }
 
     Workspace& work_;
@@ -126,12 +137,38 @@ private:
 
 } // namespace
 
-void check_defaults(Workspace& work, const Node& map, const std::string& what)
+namespace {
+
+/// A parameter's declaration is a draft-07 schema of a scalar.
+void check_declaration(Workspace& work, const Member& parameter, const std::string& owner)
+{
+    const auto what = "the parameter `" + parameter.key + "` in the manifest of " + owner;
+    const auto& schema = parameter.value;
+    const auto expanded = expand(to_json(schema));
+    if (!expanded)
+        report_error(work.diagnostics, parameter.key_node, what + " has an unusable schema: " + expanded.error());
+    if (!check_schema(work, schema, what) || !expanded) {
+        work.unusable_schemas.insert(&schema);
+        return;
+    }
+    const auto* value = schema.find("default");
+    if (value == nullptr)
+        return;
+    const auto type = schema.string_at("type");
+    if (!type_agrees(*value, type))
+        report_error(work.diagnostics, *value,
+                     "the default of " + what + " is " + std::string{describe(value->kind)} + ", its type is " + type,
+                     type_hint(*value, type));
+    else
+        check_keywords(work, *value, wire_value(*value, type), *expanded, "the default of " + what);
+}
+
+} // namespace
+
+void check_declarations(Workspace& work, const Node& map, const std::string& owner)
 {
     for (const auto& member : map.members)
-        if (const auto* value = member.value.find("default"); value != nullptr)
-            obeys_schema(*value, member.value, "the default of `" + member.key + "` in the manifest of " + what,
-                         work.diagnostics);
+        check_declaration(work, member, owner);
 }
 
 json resolve_parameters(Workspace& work, const std::string& id, const Node& entry, const Node& manifest)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/capabilities.hpp"
-#include "config/files.hpp"
+#include "config/executable.hpp"
 #include "config/nearest.hpp"
 #include "config/program.hpp"
+#include "launcher/errno_text.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -77,22 +78,27 @@ public:
     }
 
 private:
-    void complain(const std::string& origin, const std::string& message, const std::string& hint)
+    void complain(const std::string& origin, std::string message, std::string hint)
     {
-        const auto found = configuration_.origins.find(origin);
-        if (found == configuration_.origins.end())
-            diagnostics_.error({}, message, hint);
-        else
-            diagnostics_.error(found->second.location, message, hint, found->second.source);
+        report(Severity::error, origin, std::move(message), std::move(hint));
     }
 
-    void warn(const std::string& origin, const std::string& message, const std::string& hint)
+    void warn(const std::string& origin, std::string message, std::string hint)
+    {
+        report(Severity::warning, origin, std::move(message), std::move(hint));
+    }
+
+    /// What another machine may well have is no mistake of the configuration.
+    void miss(const std::string& origin, std::string message, std::string hint)
+    {
+        report(options_.checking ? Severity::warning : Severity::error, origin, std::move(message), std::move(hint));
+    }
+
+    void report(Severity severity, const std::string& origin, std::string message, std::string hint)
     {
         const auto found = configuration_.origins.find(origin);
-        if (found == configuration_.origins.end())
-            diagnostics_.warning({}, message, hint);
-        else
-            diagnostics_.warning(found->second.location, message, hint, found->second.source);
+        const auto place = found == configuration_.origins.end() ? Origin{} : found->second;
+        diagnostics_.add({severity, place.location, std::move(message), std::move(hint), place.source});
     }
 
     void resolve_identity()
@@ -102,9 +108,9 @@ private:
         if (auto identity = look_up(user, error))
             identity_ = std::move(*identity);
         else
-            complain("run_as_user",
-                     "the user `" + user + "` does not exist" + (error == 0 ? "" : ": " + errno_text(error)),
-                     "create it, for example with: useradd --system " + user);
+            miss("run_as_user",
+                 "the user `" + user + "` does not exist" + (error == 0 ? "" : std::string{": "} + errno_text(error)),
+                 "create it, for example with: useradd --system " + user);
         if (!options_.root)
             complain("run_as_user", "run_as_user is set, but only root can change the user",
                      "start as root, or remove run_as_user");
@@ -145,9 +151,20 @@ private:
             process.privileges = launcher::Privileges::exact;
         else
             some_kept_ = true;
+        if (options_.root && !privileged_ && declared)
+            warn(module.id + "/capabilities/0",
+                 "module `" + module.id + "` declares capabilities, but without run_as_user it stays root with them",
+                 "set `run_as_user` under `settings`");
         if (const auto* policy = policy_of(module, [](const ModulePolicy& p) { return !p.limits.empty(); }))
             process.limits = policy->limits;
-        choose_program(configuration_, module, options_, declared, process, diagnostics_);
+        if (const auto chosen = choose_program(configuration_, module, options_, declared, process); !chosen)
+            miss(module.id, "module `" + module.id + "` cannot be started: " + chosen.error().what,
+                 chosen.error().remedy);
+        else if (const auto carried = file_capabilities(process.program); !carried.empty())
+            warn(module.id,
+                 process.program + " carries file capabilities (" + carried +
+                     "): they have no effect here, but take the ambient ones away",
+                 "setcap -r " + process.program + ", and declare what it needs under `capabilities`");
         return process;
     }
 
@@ -224,27 +241,15 @@ private:
     Identity identity_;
 };
 
-void check_policies(const Configuration& configuration, Diagnostics& diagnostics)
-{
-    for (const auto& [key, policy] : configuration.policies)
-        for (const auto& name : policy.capabilities.value_or(std::vector<std::string>{}))
-            if (!capability_number(name))
-                diagnostics.error({},
-                                  "belay.yaml allows `" + key + "` the capability `" + name + "`, which does not exist",
-                                  suggest(name, capability_names()));
-}
-
 } // namespace
 
 std::optional<launcher::LaunchPlan> make_plan(const Configuration& configuration, const PlanOptions& options,
                                               Diagnostics& diagnostics)
 {
     Diagnostics found;
-    check_policies(configuration, found);
     auto plan = Planner{configuration, options, found}.make();
-    for (const auto& item : found.all())
-        (item.severity == Severity::error) ? diagnostics.error(item.location, item.message, item.hint, item.source)
-                                           : diagnostics.warning(item.location, item.message, item.hint, item.source);
+    found.sort(configuration.settings.config_file.string());
+    diagnostics.append(found);
     if (found.has_errors())
         return std::nullopt;
     return plan;

@@ -5,11 +5,17 @@
 
 namespace belay::config {
 
+struct NoProgram
+{
+    std::string what; ///< a sentence
+    std::string remedy;
+};
+
 /// Fills in program, arguments and environment of one module (everest-docs/wire-protocol.md §2). `privileged`: nothing
 /// of the caller's environment but locale, terminal and broker address is passed on; likewise with `capable`, where the
-/// dynamic linker and the interpreters must not be steered from outside. False if there is no program; reported.
-bool choose_program(const Configuration& configuration, const Module& module, const PlanOptions& options, bool capable,
-                    launcher::ProcessPlan& process, Diagnostics& diagnostics);
+/// dynamic linker and the interpreters must not be steered from outside.
+tl::expected<void, NoProgram> choose_program(const Configuration& configuration, const Module& module,
+                                             const PlanOptions& options, bool capable, launcher::ProcessPlan& process);
 
 /// The environment every process of the plan starts from.
 std::map<std::string, std::string> base_environment(const Configuration& configuration, const PlanOptions& options,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/schema.hpp"
 
+#include "config/keywords.hpp"
 #include "config/nearest.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <stdexcept>
 #include <utility>
 
 namespace belay::config {
@@ -41,33 +43,47 @@ bool has_type(const Node& value, const std::string& type)
     return type == "object";
 }
 
-std::string people_word(const std::string& type)
+/// As describe() calls them.
+std::string with_article(const std::string& type)
 {
     if (type == "array")
-        return "list";
-    return type == "object" ? "mapping" : type;
+        return "a list";
+    if (type == "object")
+        return "a mapping";
+    return type == "null" ? type : (type == "integer" ? "an " : "a ") + type;
 }
 
-std::string shown(const Node& value)
+/// Counts a level for as long as it lives.
+class Depth
 {
-    const auto text = to_json(value).dump(-1, ' ', false, json::error_handler_t::replace);
-    constexpr std::size_t widest = 60;
-    return text.size() <= widest ? text : text.substr(0, widest) + "…";
+public:
+    explicit Depth(int& depth) : depth_(depth) { ++depth_; }
+    ~Depth() { --depth_; }
+    Depth(const Depth&) = delete;
+    Depth& operator=(const Depth&) = delete;
+    Depth(Depth&&) = delete;
+    Depth& operator=(Depth&&) = delete;
+
+private:
+    int& depth_;
+};
+
+std::vector<std::string> types_of(const json& schema)
+{
+    const auto found = schema.find("type");
+    if (!schema.is_object() || found == schema.end())
+        return {};
+    return found->is_array() ? found->get<std::vector<std::string>>()
+                             : std::vector<std::string>{found->get<std::string>()};
 }
 
-std::size_t characters(const std::string& text)
+bool speaks_of(const json& schema, const Node& value)
 {
-    return static_cast<std::size_t>(std::count_if(
-        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
-}
-
-/// EVerest's reading of two formats; others are not checked.
-bool format_holds(const std::string& format, const std::string& text)
-{
-    if (format == "uri")
-        return text.find("://") != std::string::npos;
-    static const std::regex type_reference{"(/[a-zA-Z0-9_-]+)+#/[a-zA-Z0-9_-]+"};
-    return format != "uri-reference" || std::regex_match(text, type_reference);
+    if (!schema.is_object())
+        return false;
+    const auto types = types_of(schema);
+    return types.empty() ||
+           std::any_of(types.begin(), types.end(), [&](const std::string& type) { return has_type(value, type); });
 }
 
 std::size_t limit_of(const json& schema, const char* keyword, std::size_t fallback)
@@ -82,8 +98,7 @@ bool SchemaValidator::validate(Node& value, const std::string& what, Diagnostics
 {
     Diagnostics found;
     check(value, root_, what, found);
-    for (const auto& item : found.all())
-        diagnostics.error(item.location, item.message, item.hint, item.source);
+    diagnostics.append(found);
     return !found.has_errors();
 }
 
@@ -93,6 +108,8 @@ const json& SchemaValidator::resolve(const json& schema) const
     const json* current = &schema;
     for (int i = 0; i < longest_chain && current->is_object() && current->contains("$ref"); ++i) {
         const auto& reference = current->at("$ref");
+        if (reference == draft07_address)
+            return draft07();
         if (!reference.is_string() || !reference.get_ref<const std::string&>().starts_with("#"))
             return always_true();
         const json::json_pointer pointer{reference.get_ref<const std::string&>().substr(1)};
@@ -103,121 +120,62 @@ const json& SchemaValidator::resolve(const json& schema) const
     return *current;
 }
 
-bool SchemaValidator::matches(const std::string& pattern, const std::string& text)
-{
-    // std::regex recurses per character: longer texts could exhaust the stack.
-    constexpr std::size_t longest = 4096;
-    if (text.size() > longest)
-        return false;
-    auto found = patterns_.find(pattern);
-    if (found == patterns_.end())
-        found = patterns_.emplace(pattern, std::regex{pattern, std::regex::ECMAScript | std::regex::optimize}).first;
-    return std::regex_search(text, found->second);
-}
-
 void SchemaValidator::check(Node& value, const json& unresolved, const std::string& what, Diagnostics& diagnostics)
 {
     constexpr int deepest = 500;
-    const auto& schema = resolve(unresolved);
-    if (schema.is_boolean()) {
-        if (!schema.get<bool>())
-            report_error(diagnostics, value, what + " is not allowed here");
-        return;
-    }
-    if (!schema.is_object() || depth_ > deepest)
-        return;
-    ++depth_;
     try {
-        check_type(value, schema, what, diagnostics);
-        check_values(value, schema, what, diagnostics);
-        if (value.is(Node::Kind::sequence))
-            check_sequence(value, schema, what, diagnostics);
-        else if (value.is(Node::Kind::mapping))
-            check_mapping(value, schema, what, diagnostics);
-        check_combined(value, schema, what, diagnostics);
-    } catch (const json::exception& error) {
+        const auto& schema = resolve(unresolved);
+        if (&schema == &draft07() && &root_ != &draft07()) {
+            SchemaValidator{draft07(), patterns_}.validate(value, what, diagnostics);
+        } else if (schema == false) {
+            report_error(diagnostics, value, what + " is not allowed here");
+        } else if (schema.is_object() && depth_ <= deepest) {
+            const Depth deeper{depth_};
+            check_keywords(value, schema, what, diagnostics);
+        }
+    } catch (const std::exception& error) {
         report_error(diagnostics, value, "the schema for " + what + " is itself invalid: " + error.what());
-    } catch (const std::regex_error& error) {
-        report_error(diagnostics, value, "the schema for " + what + " has an invalid pattern: " + error.what());
     }
-    --depth_;
+}
+
+void SchemaValidator::check_keywords(Node& value, const json& schema, const std::string& what, Diagnostics& diagnostics)
+{
+    check_type(value, schema, what, diagnostics);
+    if (value.is(Node::Kind::sequence))
+        check_sequence(value, schema, what, diagnostics);
+    else if (value.is(Node::Kind::mapping))
+        check_mapping(value, schema, what, diagnostics);
+    if ((!value.is(Node::Kind::sequence) && !value.is(Node::Kind::mapping)) || schema.contains("enum") ||
+        schema.contains("const"))
+        check_value(value, schema, what, diagnostics);
+    check_combined(value, schema, what, diagnostics);
 }
 
 void SchemaValidator::check_type(const Node& value, const json& schema, const std::string& what,
                                  Diagnostics& diagnostics)
 {
-    const auto found = schema.find("type");
-    if (found == schema.end())
+    if (speaks_of(schema, value))
         return;
-    const auto types = found->is_array() ? found->get<std::vector<std::string>>()
-                                         : std::vector<std::string>{found->get<std::string>()};
-    if (std::any_of(types.begin(), types.end(), [&](const std::string& type) { return has_type(value, type); }))
-        return;
+    const auto types = types_of(schema);
     std::string expected;
     for (const auto& type : types)
-        expected += (expected.empty() ? "" : " or ") + people_word(type);
-    std::string hint = "expected " + expected;
-    if (value.is(Node::Kind::string) && expected == "boolean")
+        expected += (expected.empty() ? "" : &type == &types.back() ? " or " : ", ") + with_article(type);
+    std::string hint;
+    if (value.is(Node::Kind::string) && expected == "a boolean")
         hint = "write true or false, without quotes";
-    report_error(diagnostics, value, what + " is " + std::string{describe(value.kind)} + ", not a " + expected, hint);
+    else if (value.is(Node::Kind::string) && (expected == "an integer" || expected == "a number"))
+        hint = "write a number, without quotes";
+    else if (expected == "a string" && !value.is(Node::Kind::sequence) && !value.is(Node::Kind::mapping))
+        hint = "write it in quotes";
+    report_error(diagnostics, value, what + " is " + std::string{describe(value.kind)} + ", not " + expected, hint);
 }
 
-void SchemaValidator::check_values(const Node& value, const json& schema, const std::string& what,
-                                   Diagnostics& diagnostics)
+void SchemaValidator::check_value(const Node& value, const json& schema, const std::string& what,
+                                  Diagnostics& diagnostics)
 {
-    if (const auto choice = schema.find("enum"); choice != schema.end()) {
-        if (std::find(choice->begin(), choice->end(), to_json(value)) == choice->end()) {
-            std::vector<std::string> names;
-            for (const auto& item : *choice)
-                names.push_back(item.is_string() ? item.get<std::string>() : item.dump());
-            report_error(diagnostics, value, what + " is " + shown(value) + ", which is not one of the allowed values",
-                         suggest(value.text, names));
-        }
-    }
-    if (const auto constant = schema.find("const"); constant != schema.end() && *constant != to_json(value))
-        report_error(diagnostics, value, what + " must be " + constant->dump());
-    if (value.is(Node::Kind::integer) || value.is(Node::Kind::number))
-        check_number(value, schema, what, diagnostics);
-    if (value.is(Node::Kind::string))
-        check_string(value, schema, what, diagnostics);
-}
-
-void SchemaValidator::check_number(const Node& value, const json& schema, const std::string& what,
-                                   Diagnostics& diagnostics)
-{
-    const double number = value.is(Node::Kind::integer) ? value.integer : value.number;
-    const auto test = [&](const char* keyword, const char* words, auto holds) {
-        const auto found = schema.find(keyword);
-        if (found != schema.end() && found->is_number() && !holds(found->get<double>()))
-            report_error(diagnostics, value, what + " is " + shown(value) + ", it must be " + words + found->dump());
-    };
-    test("minimum", "at least ", [&](double limit) { return number >= limit; });
-    test("maximum", "at most ", [&](double limit) { return number <= limit; });
-    test("exclusiveMinimum", "more than ", [&](double limit) { return number > limit; });
-    test("exclusiveMaximum", "less than ", [&](double limit) { return number < limit; });
-    test("multipleOf", "a multiple of ", [&](double step) {
-        const double ratio = number / step;
-        return std::abs(ratio - std::round(ratio)) < 1e-9;
-    });
-}
-
-void SchemaValidator::check_string(const Node& value, const json& schema, const std::string& what,
-                                   Diagnostics& diagnostics)
-{
-    const auto length = characters(value.text);
-    if (length < limit_of(schema, "minLength", 0))
-        report_error(diagnostics, value, what + " needs at least " + schema["minLength"].dump() + " characters");
-    if (length > limit_of(schema, "maxLength", length))
-        report_error(diagnostics, value, what + " may have at most " + schema["maxLength"].dump() + " characters");
-    if (const auto pattern = schema.find("pattern"); pattern != schema.end()) {
-        const auto& text = pattern->get_ref<const std::string&>();
-        if (!matches(text, value.text))
-            report_error(diagnostics, value, what + " is " + shown(value) + ", which does not have the required form",
-                         "it must match " + text);
-    }
-    if (const auto format = schema.find("format"); format != schema.end() && format->is_string())
-        if (!format_holds(format->get<std::string>(), value.text))
-            report_error(diagnostics, value, what + " is not a valid " + format->get<std::string>());
+    const auto plain = to_json(value);
+    for (const auto& violation : violations(schema, plain, patterns_))
+        report_error(diagnostics, value, what + " is " + shown(plain) + ", which " + violation.message, violation.hint);
 }
 
 void SchemaValidator::check_sequence(Node& value, const json& schema, const std::string& what, Diagnostics& diagnostics)
@@ -230,7 +188,7 @@ void SchemaValidator::check_sequence(Node& value, const json& schema, const std:
         std::set<json> seen;
         for (const auto& item : value.items)
             if (!seen.insert(to_json(item)).second)
-                report_error(diagnostics, item, what + " has " + shown(item) + " twice");
+                report_error(diagnostics, item, what + " has " + shown(to_json(item)) + " twice");
     }
     const auto items = schema.find("items");
     if (items == schema.end())
@@ -254,11 +212,15 @@ void SchemaValidator::check_mapping(Node& value, const json& schema, const std::
         report_error(diagnostics, value, what + " may have at most " + schema["maxProperties"].dump() + " entries");
     for (std::size_t i = 0; i < value.members.size(); ++i)
         check_member(value, i, schema, what, diagnostics);
+    if (const auto names = schema.find("propertyNames"); names != schema.end())
+        for (auto& member : value.members)
+            check(member.key_node, *names, "the key `" + member.key + "` of " + what, diagnostics);
     if (const auto required = schema.find("required"); required != schema.end() && required->is_array())
         for (const auto& key : *required)
             if (key.is_string() && value.find(key.get<std::string>()) == nullptr)
                 report_error(diagnostics, value, what + " lacks the key `" + key.get<std::string>() + "`");
-    if (const auto properties = schema.find("properties"); properties != schema.end() && properties->is_object())
+    if (const auto properties = schema.find("properties");
+        fill_ && properties != schema.end() && properties->is_object())
         fill_defaults(value, *properties);
 }
 
@@ -282,7 +244,7 @@ void SchemaValidator::check_member(Node& owner, std::size_t index, const json& s
     if (const auto patterns = schema.find("patternProperties"); patterns != schema.end()) {
         for (const auto& [pattern, inner] : patterns->items()) {
             form = pattern;
-            if (!matches(pattern, member.key))
+            if (!patterns_.match(pattern, member.key))
                 continue;
             known = true;
             check(member.value, inner, name, diagnostics);
@@ -303,33 +265,59 @@ void SchemaValidator::check_member(Node& owner, std::size_t index, const json& s
     }
 }
 
+/// Each alternative is tried once: trying it again to report it would double the work at every level.
+void SchemaValidator::check_alternatives(const Node& value, const json& alternatives, bool exactly_one,
+                                         const std::string& what, Diagnostics& diagnostics)
+{
+    int accepted = 0;
+    std::vector<Diagnostics> of_its_type;
+    std::vector<Diagnostics> of_any_type;
+    for (const auto& alternative : alternatives) {
+        Diagnostics found;
+        if (accepts(value, alternative, what, found))
+            ++accepted;
+        else if (types_of(resolve(alternative)).empty())
+            of_any_type.push_back(std::move(found));
+        else if (speaks_of(resolve(alternative), value))
+            of_its_type.push_back(std::move(found));
+    }
+    if (of_its_type.empty())
+        of_its_type = std::move(of_any_type);
+    if (accepted == 0 && of_its_type.size() == 1)
+        diagnostics.append(of_its_type.front());
+    else if (accepted == 0)
+        report_error(diagnostics, value, what + " has none of the allowed forms");
+    else if (exactly_one && accepted > 1)
+        report_error(diagnostics, value, what + " must have exactly one of the allowed forms");
+}
+
 void SchemaValidator::check_combined(Node& value, const json& schema, const std::string& what, Diagnostics& diagnostics)
 {
-    const auto count = [&](const json& choices) {
-        return std::count_if(choices.begin(), choices.end(), [&](const json& one) { return accepts(value, one); });
+    const auto holds = [&](const json& condition) {
+        Diagnostics ignored;
+        return accepts(value, condition, what, ignored);
     };
     if (const auto found = schema.find("allOf"); found != schema.end())
         for (const auto& part : *found)
             check(value, part, what, diagnostics);
-    if (const auto found = schema.find("anyOf"); found != schema.end() && count(*found) == 0)
-        report_error(diagnostics, value, what + " has none of the allowed forms");
-    if (const auto found = schema.find("oneOf"); found != schema.end() && count(*found) != 1)
-        report_error(diagnostics, value, what + " must have exactly one of the allowed forms");
-    if (const auto found = schema.find("not"); found != schema.end() && accepts(value, *found))
+    if (const auto found = schema.find("anyOf"); found != schema.end())
+        check_alternatives(value, *found, false, what, diagnostics);
+    if (const auto found = schema.find("oneOf"); found != schema.end())
+        check_alternatives(value, *found, true, what, diagnostics);
+    if (const auto found = schema.find("not"); found != schema.end() && holds(*found))
         report_error(diagnostics, value, what + " has a form that is excluded");
     if (const auto found = schema.find("if"); found != schema.end()) {
-        const auto branch = schema.find(accepts(value, *found) ? "then" : "else");
+        const auto branch = schema.find(holds(*found) ? "then" : "else");
         if (branch != schema.end())
             check(value, *branch, what, diagnostics);
     }
 }
 
-bool SchemaValidator::accepts(const Node& value, const json& schema)
+bool SchemaValidator::accepts(const Node& value, const json& schema, const std::string& what, Diagnostics& diagnostics)
 {
     Node copy = value;
-    Diagnostics found;
-    check(copy, schema, {}, found);
-    return !found.has_errors();
+    check(copy, schema, what, diagnostics);
+    return !diagnostics.has_errors();
 }
 
 void SchemaValidator::fill_defaults(Node& value, const json& properties)

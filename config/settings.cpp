@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
-#include "config/yaml.hpp"
 
 #include <charconv>
 #include <utility>
@@ -39,20 +39,47 @@ fs::path configs_of(const fs::path& prefix)
     return etc / "everest";
 }
 
+/// EVerest tries a .json name as .yaml first.
+fs::path yaml_instead_of_json(fs::path file)
+{
+    std::error_code error;
+    if (auto yaml = fs::path{file}.replace_extension(".yaml"); file.extension() == ".json" && fs::exists(yaml, error))
+        return yaml;
+    return file;
+}
+
+void report_missing_config(Workspace& work, const fs::path& wanted, const fs::path& looked_for)
+{
+    const auto names = stems(looked_for.parent_path());
+    const auto hint = suggest(wanted.string(), names);
+    work.diagnostics.error({looked_for.string(), 0, 0, 0},
+                           "there is no such configuration" + (wanted.is_absolute() || wanted.extension() == ".yaml"
+                                                                   ? std::string{}
+                                                                   : ", and no file `" + wanted.string() + "` either"),
+                           hint.empty() ? "check --config" : hint);
+}
+
 bool resolve_config_file(Workspace& work)
 {
     auto& settings = work.result.settings;
     const auto directory = etc_of(settings.prefix) / "everest";
+    const fs::path wanted = work.options.config.empty() ? fs::path{"default.yaml"} : fs::path{work.options.config};
+    fs::path file = work.options.config.empty() ? directory / wanted : wanted;
+    if (!entry_exists(file) && file.extension() != ".yaml")
+        file = directory / (wanted.string() + ".yaml");
+    if (!entry_exists(file)) {
+        report_missing_config(work, wanted, file);
+        return false;
+    }
     std::error_code error;
-    fs::path file = work.options.config;
-    if (file.empty())
-        file = directory / "default.yaml";
-    else if (!fs::exists(fs::status(file, error)) && file.extension() != ".yaml")
-        file = directory / (file.string() + ".yaml");
     if (fs::is_regular_file(file, error) && file.extension() != ".yaml" && file.extension() != ".json") {
         work.diagnostics.error({file.string(), 0, 0, 0}, "a configuration's name must end in .yaml", "rename the file");
         return false;
     }
+    if (file.extension() == ".json")
+        work.diagnostics.warning({file.string(), 0, 0, 0}, "a configuration called .json is deprecated",
+                                 "call it .yaml; JSON is YAML");
+    file = yaml_instead_of_json(file);
     const auto real = fs::canonical(file, error);
     settings.config_file = error ? file : real;
     return true;
@@ -70,15 +97,17 @@ public:
     [[nodiscard]] bool flag(const char* key) const { return node_ != nullptr && node_->boolean_at(key); }
     [[nodiscard]] const Node* find(const char* key) const { return node_ == nullptr ? nullptr : node_->find(key); }
 
-    /// A directory, relative to the prefix; one that is missing is an error.
+    /// A directory, relative to the prefix; one that is missing is an error, and then the path is empty.
     fs::path directory(const char* key, const fs::path& fallback) const
     {
+        if (find(key) == nullptr && fallback.empty())
+            return {}; // below a directory that was reported
         const auto path = work_.result.settings.prefix / text(key, fallback.string());
         std::error_code error;
-        if (!fs::is_directory(path, error))
-            complain(key, "the directory `" + path.string() + "` (" + key + ") does not exist");
-        const auto real = fs::canonical(path, error);
-        return error ? path : real;
+        if (fs::is_directory(path, error))
+            return fs::canonical(path, error);
+        complain(key, "the directory `" + path.string() + "` (" + key + ") does not exist");
+        return {};
     }
 
     void complain(const char* key, const std::string& message, const std::string& hint = {}) const
@@ -153,21 +182,31 @@ void resolve_broker(Workspace& work, const SettingsReader& reader)
 void resolve_directories(Workspace& work, const SettingsReader& reader)
 {
     auto& settings = work.result.settings;
-    const fs::path share = settings.prefix / "share" / "everest";
+    std::error_code error;
+    settings.data_dir = settings.prefix / "share" / "everest";
+    if (!fs::is_directory(settings.data_dir, error)) {
+        work.diagnostics.error({},
+                               "`" + settings.data_dir.string() + "` does not exist: EVerest is not installed there",
+                               "check --prefix");
+        settings.data_dir.clear();
+    }
+    const auto share = [&](const char* name) {
+        return settings.data_dir.empty() ? fs::path{} : settings.data_dir / name;
+    };
     settings.etc_dir = reader.directory("configs_dir", configs_of(settings.prefix));
-    settings.data_dir = share;
-    settings.schemas_dir = reader.directory("schemas_dir", share / "schemas");
-    settings.interfaces_dir = reader.directory("interfaces_dir", share / "interfaces");
-    settings.types_dir = reader.directory("types_dir", share / "types");
-    settings.errors_dir = reader.directory("errors_dir", share / "errors");
-    settings.www_dir = reader.directory("www_dir", share / "www");
+    settings.schemas_dir = reader.directory("schemas_dir", share("schemas"));
+    settings.interfaces_dir = reader.directory("interfaces_dir", share("interfaces"));
+    settings.types_dir = reader.directory("types_dir", share("types"));
+    settings.errors_dir = reader.directory("errors_dir", share("errors"));
+    settings.www_dir = reader.directory("www_dir", share("www"));
     settings.modules_dir = reader.directory("modules_dir", settings.prefix / "libexec" / "everest" / "modules");
     const auto logging = etc_of(settings.prefix) / "everest" / "default_logging.cfg";
     settings.logging_config_file = settings.prefix / reader.text("logging_config_file", logging.string());
-    std::error_code error;
-    if (!fs::is_regular_file(settings.logging_config_file, error))
-        reader.complain("logging_config_file",
-                        "the logging configuration `" + settings.logging_config_file.string() + "` does not exist");
+    if (fs::is_regular_file(settings.logging_config_file, error))
+        work.result.sources.insert(settings.logging_config_file); // it says which files modules write
+    else
+        reader.complain("logging_config_file", "the logging configuration `" + settings.logging_config_file.string() +
+                                                   "` does not exist or is no file");
 }
 
 } // namespace

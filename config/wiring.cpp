@@ -21,6 +21,8 @@ public:
         const Node none;
         const auto* wanted = manifest->find("requires");
         const auto* given = entry.find("connections");
+        if (given != nullptr && !given->is(Node::Kind::mapping))
+            return; // reported by the schema
         const auto& requirements = wanted == nullptr ? none : *wanted;
         for (const auto& member : (given == nullptr ? none : *given).members)
             if (requirements.find(member.key) == nullptr)
@@ -59,11 +61,14 @@ private:
                              "add it to `connections`");
             return;
         }
+        if (!member->value.is(Node::Kind::sequence))
+            return; // reported by the schema
         const auto count = member->value.items.size();
         if (std::cmp_less(count, least) || std::cmp_greater(count, most))
             report_error(work_.diagnostics, member->key_node,
                          "the requirement `" + name + "` of module `" + id + "` has " + std::to_string(count) +
-                             " connections, it takes " + std::to_string(least) + " to " + std::to_string(most));
+                             (count == 1 ? " connection" : " connections") + ", it takes " + std::to_string(least) +
+                             " to " + std::to_string(most));
         for (const auto& connection : member->value.items)
             check_connection(id, name, interface, connection);
     }
@@ -75,6 +80,8 @@ private:
         const auto* implementation_id = connection.find("implementation_id");
         if (target_id == nullptr || implementation_id == nullptr)
             return;
+        if (modules_.find(id)->string_at("module") == "ProbeModule")
+            return; // its requirements are derived from its connections
         const auto what = "the requirement `" + requirement + "` of module `" + id + "` ";
         const auto* target = modules_.find(target_id->text);
         if (target == nullptr) {
@@ -83,6 +90,8 @@ private:
                          suggest(target_id->text, modules_.keys()));
             return;
         }
+        if (target->string_at("module") == "ProbeModule")
+            return; // and so is what it provides
         const auto* manifest = manifest_of(*target);
         const auto* provides = manifest == nullptr ? nullptr : manifest->find("provides");
         if (provides == nullptr)

@@ -26,11 +26,13 @@ struct Workspace
     const LoadOptions& options;
     Diagnostics& diagnostics;
     Configuration result;
+    Patterns patterns;
     Node main;                                   ///< the configuration file; after apply_overlay() merged
     std::map<std::string, LoadedSchema> schemas; ///< by file stem
     std::map<std::string, Node> manifests;       ///< by module name; the valid ones
     std::set<std::string> tried_manifests;
-    std::map<std::string, std::vector<std::string>> interface_users; ///< for messages
+    std::set<std::string> tried_interfaces;
+    std::set<const Node*> unusable_schemas; ///< of parameters; reported
     std::map<std::string, std::optional<Node>> error_files;
 
     /// Parses a file and records it as a source.
@@ -43,9 +45,13 @@ struct Workspace
 bool resolve_settings(Workspace& work, bool need_config);
 // load.cpp
 void load_schemas(Workspace& work);
+/// Whether `schema` is a valid draft-07 schema; `what` names it.
+bool check_schema(Workspace& work, const Node& schema, const std::string& what);
 // overlay.cpp
 void apply_overlay(Workspace& work);
 // manifests.cpp
+/// The names of the directories with a manifest, sorted.
+tl::expected<std::vector<std::string>, std::string> installed_modules(const Settings& settings);
 void load_manifest(Workspace& work, const std::string& name, const Node& place);
 void check_manifest(Workspace& work, const std::string& name);
 void synthesise_probe_manifest(Workspace& work);
@@ -55,8 +61,8 @@ void load_types_and_errors(Workspace& work);
 // parameters.cpp
 /// The `configuration_parameters` of one module.
 nlohmann::json resolve_parameters(Workspace& work, const std::string& id, const Node& entry, const Node& manifest);
-/// Checks each `default` of a manifest's config map against its own schema.
-void check_defaults(Workspace& work, const Node& map, const std::string& what);
+/// Checks that each parameter of a manifest's config map is a valid schema, and that its `default` obeys it.
+void check_declarations(Workspace& work, const Node& map, const std::string& owner);
 // wiring.cpp
 void check_wiring(Workspace& work);
 // modules.cpp

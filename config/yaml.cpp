@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/yaml.hpp"
 
-#include "config/files.hpp"
+#include "config/scalars.hpp"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdint>
 #include <map>
 #include <sstream>
 #include <stdexcept>
@@ -20,49 +19,13 @@ namespace belay::config {
 namespace {
 
 constexpr std::size_t deepest = 200;
+constexpr std::size_t most_values = 100'000; ///< EVerest's largest file has some 3,000
 
 /// Ends parsing; what is wrong was already reported.
 struct Abandoned : std::runtime_error
 {
     using std::runtime_error::runtime_error;
 };
-
-bool all_digits(std::string_view text)
-{
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-std::string_view without_sign(std::string_view text)
-{
-    return !text.empty() && (text.front() == '-' || text.front() == '+') ? text.substr(1) : text;
-}
-
-bool is_float(std::string_view text)
-{
-    text = without_sign(text);
-    const auto exponent = text.find_first_of("eE");
-    if (exponent != std::string_view::npos && !all_digits(without_sign(text.substr(exponent + 1))))
-        return false;
-    const auto mantissa = text.substr(0, exponent);
-    const auto point = mantissa.find('.');
-    if (point == std::string_view::npos)
-        return exponent != std::string_view::npos && all_digits(mantissa);
-    const auto before = mantissa.substr(0, point);
-    const auto after = mantissa.substr(point + 1);
-    return (before.empty() || all_digits(before)) && (after.empty() || all_digits(after)) && mantissa.size() > 1;
-}
-
-bool is_prefixed_integer(std::string_view text)
-{
-    text = without_sign(text);
-    if (text.size() < 3 || text[0] != '0')
-        return false;
-    const std::string_view digits = text[1] == 'x' || text[1] == 'X'   ? "0123456789abcdefABCDEF"
-                                    : text[1] == 'o' || text[1] == 'O' ? "01234567"
-                                    : text[1] == 'b' || text[1] == 'B' ? "01"
-                                                                       : "";
-    return text.find_first_not_of(digits, 2) == std::string_view::npos;
-}
 
 /// Builds the tree from the parser's events. Aliases are not expanded, so a file cannot grow while it is read.
 class TreeBuilder : public YAML::EventHandler
@@ -99,6 +62,7 @@ public:
         constexpr std::size_t widest = 1000;
         auto node = make(mark, Node::Kind::string, static_cast<int>(std::min(value.size(), widest)));
         node.text = value;
+        check_text(node);
         if (tag == "?" || tag.empty())
             type_plain(node);
         else
@@ -139,12 +103,21 @@ private:
         return node;
     }
 
+    /// Escapes in quotes can spell what the file itself could not contain.
+    void check_text(const Node& node)
+    {
+        if (node.text.find('\0') != std::string::npos)
+            report_error(diagnostics_, node, "a text must not contain the NUL character");
+        else if (!is_utf8(node.text))
+            report_error(diagnostics_, node, "this text is not valid Unicode");
+    }
+
     void type_plain(Node& node)
     {
         if (node.text == "true" || node.text == "false") {
             node.kind = Node::Kind::boolean;
             node.boolean = node.text == "true";
-        } else if (all_digits(without_sign(node.text))) {
+        } else if (is_integer(node.text)) {
             type_integer(node);
         } else if (is_prefixed_integer(node.text)) {
             node.kind = Node::Kind::integer;
@@ -195,6 +168,11 @@ private:
     void add(Node node, YAML::anchor_t anchor)
     {
         note_anchor(anchor);
+        if (++values_ > most_values) {
+            report_error(diagnostics_, node,
+                         "more than " + std::to_string(most_values) + " values; this cannot be meant as configuration");
+            throw Abandoned("size");
+        }
         if (levels_.empty()) {
             root_ = std::move(node);
             return;
@@ -242,30 +220,31 @@ private:
     Diagnostics& diagnostics_;
     Node root_;
     std::vector<Level> levels_;
+    std::size_t values_ = 0;
     std::string pending_anchor_;
     std::map<YAML::anchor_t, std::string> anchors_;
 };
 
-/// The length of the UTF-8 sequence at `at` (RFC 3629); 0 if it is invalid.
-std::size_t utf8_length(std::string_view text, std::size_t at)
+/// One file is one document: what stands after it would be ignored silently.
+class FurtherDocument : public TreeBuilder
 {
-    const auto byte = [&](std::size_t i) {
-        return at + i < text.size() ? static_cast<std::uint8_t>(text[at + i]) : 0U;
-    };
-    const auto first = byte(0);
-    if (first < 0x80)
-        return 1;
-    const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4)
-        return 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if ((byte(i) & 0xc0U) != 0x80U)
-            return 0;
-    const auto second = byte(1);
-    const bool wrong = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
-                       (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
-    return wrong ? 0 : length;
-}
+public:
+    FurtherDocument(std::shared_ptr<const SourceFile> file, Diagnostics& diagnostics)
+        : TreeBuilder(file, diagnostics), file_(std::move(file)), diagnostics_(diagnostics)
+    {}
+
+    void OnDocumentStart(const YAML::Mark& mark) override
+    {
+        const int line = mark.line + 1;
+        diagnostics_.error({file_->name, line, mark.column + 1, 1}, "a second YAML document begins here",
+                           "a file is one document; remove the rest, or the `---` above", file_->line(line));
+        throw Abandoned("document");
+    }
+
+private:
+    std::shared_ptr<const SourceFile> file_;
+    Diagnostics& diagnostics_;
+};
 
 bool check_encoding(const SourceFile& file, Diagnostics& diagnostics)
 {
@@ -294,6 +273,8 @@ bool run_parser(const std::shared_ptr<const SourceFile>& file, TreeBuilder& buil
         std::istringstream stream{file->text};
         YAML::Parser parser{stream};
         parser.HandleNextDocument(builder);
+        FurtherDocument further{file, diagnostics};
+        parser.HandleNextDocument(further);
         return true;
     } catch (const Abandoned&) {
         return false;
@@ -309,7 +290,7 @@ bool run_parser(const std::shared_ptr<const SourceFile>& file, TreeBuilder& buil
 
 std::optional<Node> parse_yaml(std::string name, std::string text, Diagnostics& diagnostics)
 {
-    const auto file = std::make_shared<const SourceFile>(SourceFile{std::move(name), std::move(text)});
+    const auto file = std::make_shared<const SourceFile>(std::move(name), std::move(text));
     Diagnostics found;
     TreeBuilder builder{file, found};
     const bool parsed = check_encoding(*file, found) && run_parser(file, builder, found);
@@ -323,17 +304,15 @@ std::optional<Node> parse_yaml(std::string name, std::string text, Diagnostics& 
         root.kind = Node::Kind::mapping;
     else if (parsed && !root.is(Node::Kind::mapping))
         report_error(found, root, "the top level must be a mapping, not " + std::string{describe(root.kind)});
-    for (const auto& item : found.all())
-        (item.severity == Severity::error) ? diagnostics.error(item.location, item.message, item.hint, item.source)
-                                           : diagnostics.warning(item.location, item.message, item.hint, item.source);
+    diagnostics.append(found);
     if (found.has_errors())
         return std::nullopt;
     return root;
 }
 
-std::optional<Node> load_yaml(const std::filesystem::path& path, Diagnostics& diagnostics)
+std::optional<Node> load_yaml(const std::filesystem::path& path, Diagnostics& diagnostics, Links links)
 {
-    auto text = read_file(path);
+    auto text = read_file(path, links);
     if (!text) {
         diagnostics.error({path.string(), 0, 0, 0}, "the file " + text.error());
         return std::nullopt;

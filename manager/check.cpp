@@ -2,14 +2,17 @@
 #include "manager/check.hpp"
 
 #include "launcher/capability_sets.hpp"
+#include "launcher/descriptor.hpp"
 #include "launcher/errno_text.hpp"
+#include "manager/handover.hpp"
+#include "manager/trust_check.hpp"
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
+#include <utility>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace belay::manager {
@@ -28,10 +31,18 @@ tl::unexpected<std::string> refusal(const fs::path& path, const std::string& why
 Result write(const fs::path& path, const nlohmann::json& value)
 {
     constexpr int indent = 4;
-    std::ofstream stream{path};
-    stream << value.dump(indent) << '\n';
-    stream.close();
-    return stream ? Result{} : refusal(path, errno_text(errno));
+    constexpr mode_t mode = 0644;
+    const auto text = value.dump(indent) + '\n';
+    const FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, mode)};
+    if (!file)
+        return refusal(path, errno_text(errno));
+    for (std::size_t done = 0; done < text.size();) {
+        const auto count = ::write(file.get(), text.data() + done, text.size() - done);
+        if (count < 0 && errno != EINTR)
+            return refusal(path, errno_text(errno));
+        done += count < 0 ? 0 : static_cast<std::size_t>(count);
+    }
+    return {};
 }
 
 Result create(const fs::path& directory)
@@ -43,15 +54,50 @@ Result create(const fs::path& directory)
 
 bool use_color()
 {
-    return ::isatty(STDERR_FILENO) == 1 && ::getenv("NO_COLOR") == nullptr;
+    const char* no_color = std::getenv("NO_COLOR");
+    return ::isatty(STDERR_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
+}
+
+std::string counted(std::size_t count, const std::string& what)
+{
+    return std::to_string(count) + ' ' + what + (count == 1 ? "" : "s");
+}
+
+/// As a start would judge; warnings, because files may get other owners when they are installed.
+void check_trust(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
+                 config::Diagnostics& diagnostics)
+{
+    if (!plan.trust_rule)
+        return;
+    const auto launcher = find_launcher();
+    if (!launcher)
+        diagnostics.warning({}, launcher.error());
+    for (const auto& sentence : untrusted_files(configuration, plan, launcher.value_or(std::string{})))
+        diagnostics.warning({}, "a start would refuse: " + sentence);
 }
 
 } // namespace
 
 void print(const config::Diagnostics& diagnostics)
 {
-    for (const auto& diagnostic : diagnostics.all())
+    std::error_code error;
+    const auto here = fs::current_path(error).string() + '/';
+    for (auto diagnostic : diagnostics.all()) {
+        if (!error && diagnostic.location.file.starts_with(here))
+            diagnostic.location.file.erase(0, here.size());
         std::fprintf(stderr, "%s\n", config::render(diagnostic, use_color()).c_str());
+    }
+    if (diagnostics.all().size() >= config::Diagnostics::most)
+        std::fputs("there are more problems, which are not shown\n", stderr);
+}
+
+std::string summary(const config::Diagnostics& diagnostics)
+{
+    const auto errors = diagnostics.count(config::Severity::error);
+    const auto warnings = diagnostics.count(config::Severity::warning);
+    if (errors == 0)
+        return counted(warnings, "warning");
+    return counted(errors, "error") + (warnings == 0 ? "" : ", " + counted(warnings, "warning"));
 }
 
 Result dump(const config::Configuration& configuration, const std::string& directory)
@@ -83,25 +129,34 @@ int dump_manifests(const Options& options)
     return result ? 0 : 1;
 }
 
-int check(const config::Configuration& configuration, const Options& options)
+int check(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics)
 {
+    const auto owner = trusted_owner(options.trust_files_of);
+    if (!owner)
+        diagnostics.error({}, owner.error());
     // Judged as root on a charger would meet it, whoever checks.
-    const config::PlanOptions plan_options{.root = true,
-                                           .held = launcher::all_capabilities(),
-                                           .prefix_output = false,
-                                           .trusted_owner = 0,
-                                           .environment = options.load.environment};
-    config::Diagnostics found;
-    config::make_plan(configuration, plan_options, found);
-    config::Diagnostics shown;
-    // A valid configuration may be checked where neither user nor modules are installed.
-    for (const auto& item : found.all())
-        shown.warning(item.location, item.message, item.hint, item.source);
-    print(shown);
-    std::fprintf(stderr, "%s: valid: %zu modules, %zu warnings\n",
-                 configuration.settings.config_file.filename().c_str(), configuration.modules.size(),
-                 shown.all().size());
-    return 0;
+    const auto plan = config::make_plan(configuration,
+                                        {.root = true,
+                                         .held = launcher::all_capabilities(),
+                                         .prefix_output = false,
+                                         .checking = true,
+                                         .trusted_owner = owner.value_or(uid_t{0}),
+                                         .environment = options.load.environment},
+                                        diagnostics);
+    if (plan)
+        check_trust(configuration, *plan, diagnostics);
+    const auto& file = configuration.settings.config_file;
+    diagnostics.sort(file.string());
+    print(diagnostics);
+    const bool valid = !diagnostics.has_errors();
+    if (valid && !options.dump.empty())
+        if (const auto dumped = dump(configuration, options.dump); !dumped) {
+            std::fprintf(stderr, "manager: %s\n", dumped.error().c_str());
+            return 1;
+        }
+    std::fprintf(stderr, "%s: %s: %s, %s\n", file.filename().c_str(), valid ? "valid" : "invalid",
+                 counted(configuration.modules.size(), "module").c_str(), summary(diagnostics).c_str());
+    return valid ? 0 : 1;
 }
 
 } // namespace belay::manager

@@ -18,10 +18,16 @@ tl::expected<void, std::string> dump(const config::Configuration& configuration,
 /// Writes DIR/NAME.yaml (JSON, as EVerest does) for each installed manifest. Returns the exit code.
 int dump_manifests(const Options& options);
 
-/// Prints each diagnostic to standard error.
+/// Prints each diagnostic to standard error: coloured on a terminal unless NO_COLOR is set, paths below the working
+/// directory without it.
 void print(const config::Diagnostics& diagnostics);
 
-/// Also looks at what only this machine can answer: users, executables, capabilities. Returns the exit code.
-int check(const config::Configuration& configuration, const Options& options);
+/// "3 errors, 1 warning"; "1 error".
+std::string summary(const config::Diagnostics& diagnostics);
+
+/// `--check`: also looks at what only this machine can answer: users, programs, the trust rule. What is missing here
+/// may be there on the charger, and is a warning. Dumps if asked to and if valid. Returns the exit code. `diagnostics`:
+/// what loading found.
+int check(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics);
 
 } // namespace belay::manager

@@ -15,9 +15,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,27 +35,12 @@ int complain(const std::string& why)
     return 1;
 }
 
-/// 0, root, unless the command line trusts somebody else.
-Result<uid_t> trusted_owner(const Options& options)
-{
-    if (options.trust_files_of.empty())
-        return uid_t{0};
-    const passwd* found = ::getpwnam(options.trust_files_of.c_str());
-    if (found == nullptr)
-        return tl::unexpected("--trust-files-of: there is no user `" + options.trust_files_of + '`');
-    std::fprintf(stderr,
-                 "manager: WARNING: trusting the files of `%s`: whoever is `%s` is root here. "
-                 "Never do this on a charger.\n",
-                 options.trust_files_of.c_str(), options.trust_files_of.c_str());
-    return found->pw_uid;
-}
-
 Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
 {
     launcher::CapabilitySets held;
     if (const int error = launcher::read_capabilities(held); error != 0)
         return tl::unexpected(std::string{"could not read the capability sets: "} + errno_text(error));
-    const auto owner = trusted_owner(options);
+    const auto owner = trusted_owner(options.trust_files_of);
     if (!owner)
         return tl::unexpected(owner.error());
     config::Diagnostics diagnostics;
@@ -63,12 +48,13 @@ Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuratio
                                   {.root = ::geteuid() == 0,
                                    .held = held.permitted,
                                    .prefix_output = ::isatty(STDERR_FILENO) == 1,
+                                   .checking = false,
                                    .trusted_owner = *owner,
                                    .environment = options.load.environment},
                                   diagnostics);
     print(diagnostics);
     if (!plan)
-        return tl::unexpected<std::string>("nothing was started");
+        return tl::unexpected("nothing was started: " + summary(diagnostics));
     return std::move(*plan);
 }
 
@@ -119,6 +105,9 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     const auto plan = make_plan(configuration, options);
     if (!plan)
         return tl::unexpected(plan.error());
+    if (!options.dump.empty())
+        if (const auto dumped = dump(configuration, options.dump); !dumped)
+            return tl::unexpected(dumped.error());
     const auto launcher = find_launcher();
     if (!launcher)
         return tl::unexpected(launcher.error());
@@ -147,14 +136,11 @@ int main(int argc, char** argv)
         return dump_manifests(options);
     config::Diagnostics diagnostics;
     const auto configuration = config::load(options.load, diagnostics);
+    if (configuration && options.check)
+        return check(*configuration, options, std::move(diagnostics));
     print(diagnostics);
     if (!configuration)
-        return complain("the configuration is invalid; nothing was started");
-    if (!options.dump.empty())
-        if (const auto dumped = dump(*configuration, options.dump); !dumped)
-            return complain(dumped.error());
-    if (options.check)
-        return check(*configuration, options);
+        return complain("the configuration is invalid: " + summary(diagnostics));
     const auto code = start(*configuration, options);
     return code ? *code : complain(code.error());
 }

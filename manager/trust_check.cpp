@@ -3,6 +3,11 @@
 
 #include "launcher/trust.hpp"
 
+#include <algorithm>
+#include <cstdio>
+
+#include <pwd.h>
+
 namespace belay::manager {
 
 namespace fs = std::filesystem;
@@ -22,38 +27,63 @@ public:
             objections_.insert(opened.error());
     }
 
-    /// Everything below, and below the directories that symbolic links lead to.
+    /// Also what symbolic links to directories lead to: an interpreter follows them.
     void tree(const fs::path& directory)
     {
         file(directory);
         std::error_code error;
         const auto real = fs::canonical(directory, error);
-        if (error || !seen_trees_.insert(real).second)
-            return note(directory, error);
-        fs::recursive_directory_iterator entry{real, error};
-        for (; !error && entry != fs::recursive_directory_iterator{}; entry.increment(error)) {
-            file(entry->path());
-            std::error_code unknown; // a link that leads nowhere, which file() has noted
-            if (entry->is_symlink(unknown) && entry->is_directory(unknown))
-                tree(entry->path());
+        if (error || !walked_.insert(real).second)
+            return;
+        for (fs::recursive_directory_iterator at{real, error}; !error && at != fs::recursive_directory_iterator{};
+             at.increment(error)) {
+            file(at->path());
+            std::error_code ignored; // of a link that leads nowhere: file() says so
+            if (at->is_symlink(ignored) && at->is_directory(ignored))
+                tree(at->path());
         }
-        note(directory, error);
+        if (error)
+            objections_.insert(directory.string() + ": " + error.message());
+    }
+
+    /// Nobody may create what is not there yet.
+    void tree_or_parent(fs::path directory)
+    {
+        std::error_code error;
+        if (fs::exists(directory, error)) {
+            tree(directory);
+            return;
+        }
+        while (directory.has_relative_path() && !fs::exists(directory, error))
+            directory = directory.parent_path();
+        file(directory);
     }
 
     [[nodiscard]] std::vector<std::string> objections() const { return {objections_.begin(), objections_.end()}; }
 
 private:
-    void note(const fs::path& path, const std::error_code& error)
-    {
-        if (error)
-            objections_.insert(path.string() + ": " + error.message());
-    }
-
     uid_t trusted_owner_;
     std::set<fs::path> seen_;
-    std::set<fs::path> seen_trees_;
+    std::set<fs::path> walked_;
     std::set<std::string> objections_; ///< a bad directory is met once for each file below it
 };
+
+/// The directories a module's interpreter loads libraries from.
+std::vector<std::string> library_directories(const launcher::ProcessPlan& module)
+{
+    std::vector<std::string> result;
+    for (const auto& entry : module.environment) {
+        if (!entry.starts_with("PYTHONPATH=") && !entry.starts_with("NODE_PATH="))
+            continue;
+        for (auto begin = entry.find('=') + 1; begin <= entry.size();) {
+            const auto end = std::min(entry.find(':', begin), entry.size());
+            if (end > begin)
+                result.push_back(entry.substr(begin, end - begin));
+            begin = end + 1;
+        }
+    }
+    return result;
+}
 
 } // namespace
 
@@ -61,17 +91,35 @@ std::vector<std::string> untrusted_files(const config::Configuration& configurat
                                          const std::string& launcher)
 {
     Checker check{plan.trusted_owner};
-    check.file(launcher);
+    if (!launcher.empty())
+        check.file(launcher);
     for (const auto& source : configuration.sources)
         check.file(source);
     std::set<fs::path> directories;
     for (const auto& module : plan.modules) {
-        check.file(module.program);
+        if (!module.program.empty()) // but for a missing one, of which `--check` warns
+            check.file(module.program);
         directories.insert(configuration.settings.modules_dir / module.name);
+        for (const auto& directory : library_directories(module))
+            check.tree_or_parent(directory);
     }
     for (const auto& directory : directories)
         check.tree(directory);
     return check.objections();
+}
+
+tl::expected<uid_t, std::string> trusted_owner(const std::string& user)
+{
+    if (user.empty())
+        return uid_t{0};
+    const passwd* found = ::getpwnam(user.c_str());
+    if (found == nullptr)
+        return tl::unexpected("--trust-files-of: there is no user `" + user + '`');
+    std::fprintf(stderr,
+                 "manager: WARNING: trusting the files of `%s`: whoever is `%s` is root here. "
+                 "Never do this on a charger.\n",
+                 user.c_str(), user.c_str());
+    return found->pw_uid;
 }
 
 } // namespace belay::manager

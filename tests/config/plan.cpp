@@ -79,3 +79,132 @@ TEST_CASE("run_as_user is resolved, an unknown user is an error")
     options.root = false;
     CHECK_FALSE(plan_of(prefix, "settings: {run_as_user: daemon}\n" + base, options));
 }
+
+TEST_CASE("Python and JavaScript modules get their variables, and nothing of the manager's own")
+{
+    Prefix prefix;
+    namespace fs = std::filesystem;
+    const fs::path module = "libexec/everest/modules/Thing";
+    fs::remove(prefix.path / module / "Thing");
+    prefix.write(module / "module.py", "");
+    for (const auto* program : {"python3", "node"}) {
+        prefix.write(fs::path{"bin"} / program, "#!/bin/sh\n");
+        fs::permissions(prefix.path / "bin" / program, fs::perms{0755});
+    }
+    PlanOptions options;
+    options.environment = {{"PATH", (prefix.path / "bin").string()},
+                           {"EV_MODULE", "other"},
+                           {"EV_PREFIX", "other"},
+                           {"EV_MQTT_BROKER_SOCKET_PATH", "other"},
+                           {"EV_ANYTHING", "other"},
+                           {"PYTHONHOME", "other"},
+                           {"PYTHONPATH", "/mine"}};
+    const auto variable = [](const launcher::ProcessPlan& process, const std::string& name) {
+        for (const auto& entry : process.environment)
+            if (entry.starts_with(name + '='))
+                return entry.substr(name.size() + 1);
+        return std::string{"unset"};
+    };
+    const auto first = [&] {
+        const auto plan = plan_of(prefix, base, options);
+        INFO(prefix.text());
+        REQUIRE(plan);
+        return plan->modules.at(0);
+    };
+    auto process = first();
+    CHECK(process.program == "/bin/sh"); // its python3 is a wrapper script
+    CHECK(process.arguments == std::vector<std::string>{"/bin/sh", (prefix.path / "bin/python3").string(),
+                                                        (prefix.path / module / "module.py").string()});
+    CHECK(variable(process, "EV_MODULE") == "a");
+    CHECK(variable(process, "EV_PREFIX") == prefix.path.string());
+    CHECK(variable(process, "EV_MQTT_BROKER_HOST") == "localhost");
+    CHECK(variable(process, "EV_MQTT_BROKER_PORT") == "1883");
+    CHECK(variable(process, "EV_MQTT_EVEREST_PREFIX") == "everest/");
+    CHECK(variable(process, "PYTHONPATH") == (prefix.path / "lib/everest/everestpy:/mine").string());
+    for (const auto* name : {"EV_ANYTHING", "PYTHONHOME", "EV_MQTT_BROKER_SOCKET_PATH", "EV_VALIDATE_SCHEMA"})
+        CHECK(variable(process, name) == "unset");
+
+    const auto venv = module / ".venv";
+    prefix.write(venv / "bin/python3", "#!/bin/sh\n");
+    fs::permissions(prefix.path / venv / "bin/python3", fs::perms{0755});
+    fs::create_directories(prefix.path / "lib64/everest/everestpy");
+    process = first();
+    CHECK(process.arguments.at(1) == (prefix.path / venv / "bin/python3").string());
+    CHECK(variable(process, "VIRTUAL_ENV") == (prefix.path / venv).string());
+    CHECK(variable(process, "VIRTUAL_ENV_PROMPT") == "venv");
+    CHECK(variable(process, "PATH") == (prefix.path / venv / "bin").string() + ':' + (prefix.path / "bin").string());
+    CHECK(variable(process, "PYTHONPATH") == (prefix.path / "lib64/everest/everestpy:/mine").string());
+
+    prefix.write(module / "index.js", ""); // comes before module.py
+    process = first();
+    CHECK(process.arguments.at(2) == "--unhandled-rejections=strict");
+    CHECK(variable(process, "NODE_PATH") == (prefix.path / "lib/everest/node_modules").string());
+    options.environment["PATH"] = "/nowhere";
+    CHECK_FALSE(plan_of(prefix, base, options));
+    CHECK_THAT(prefix.text(), Catch::Contains("node is not in /nowhere"));
+}
+
+TEST_CASE("a module with capabilities does not take its interpreter from the caller's PATH")
+{
+    Prefix prefix;
+    std::filesystem::remove(prefix.path / "libexec/everest/modules/Thing/Thing");
+    prefix.write("libexec/everest/modules/Thing/module.py", "");
+    PlanOptions options;
+    options.root = true;
+    options.held = ~launcher::CapabilityMask{0};
+    options.environment = {{"PATH", "/nowhere"}, {"PYTHONPATH", "/mine"}, {"LD_LIBRARY_PATH", "/mine"}};
+    const auto plan = plan_of(prefix, base + "    capabilities: [CAP_NET_RAW]\n", options);
+    INFO(prefix.text());
+    REQUIRE(plan);
+    for (const auto& entry : plan->modules[0].environment)
+        CHECK_THAT(entry, !Catch::Contains("/nowhere") && !Catch::Contains("/mine"));
+}
+
+TEST_CASE("limits of belay.yaml reach the plan, the most specific ones")
+{
+    Prefix prefix;
+    PlanOptions options;
+    const auto limits = [&](const std::string& modules) {
+        prefix.write("etc/everest/belay.yaml", "modules: {" + modules + "}\n");
+        const auto plan = plan_of(prefix, base, options);
+        INFO(prefix.text());
+        REQUIRE(plan);
+        std::string result;
+        for (const auto& one : plan->modules[0].limits)
+            result +=
+                std::to_string(one.resource) + '=' + std::to_string(one.soft) + ':' + std::to_string(one.hard) + ' ';
+        return result;
+    };
+    const auto files = std::to_string(RLIMIT_NOFILE) + '=';
+    CHECK(limits("'*': {limits: {LimitNOFILE: 64}}") == files + "64:64 ");
+    CHECK(limits("'*': {limits: {LimitNOFILE: 64}}, Thing: {limits: {LimitNOFILE: '32:128'}}") == files + "32:128 ");
+    CHECK(limits("Thing: {limits: {LimitNOFILE: 64}}, a: {limits: {LimitNOFILE: 16}}") == files + "16:16 ");
+    CHECK(limits("a: {capabilities: []}, Thing: {limits: {LimitNOFILE: 64}}") == files + "64:64 ");
+    CHECK(limits("a: {limits: {LimitAS: 2G}}") == std::to_string(RLIMIT_AS) + "=2147483648:2147483648 ");
+    CHECK(limits("a: {limits: {LimitCORE: '0:infinity'}}") ==
+          std::to_string(RLIMIT_CORE) + "=0:" + std::to_string(RLIM_INFINITY) + ' ');
+}
+
+TEST_CASE("a standalone ProbeModule is not planned, another one has no program")
+{
+    Prefix prefix;
+    const std::string probe = base + "  p: {module: ProbeModule, standalone: ";
+    const auto plan = plan_of(prefix, probe + "true}\n", {});
+    REQUIRE(plan);
+    CHECK(plan->modules.size() == 1);
+    CHECK_FALSE(plan_of(prefix, probe + "false}\n", {}));
+    CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:5:15: error: ") && Catch::Contains("set `standalone: true`"));
+}
+
+TEST_CASE("what a check may miss on this machine is a warning, what is wrong everywhere an error")
+{
+    Prefix prefix;
+    PlanOptions options;
+    options.root = true;
+    options.held = ~launcher::CapabilityMask{0};
+    options.checking = true;
+    std::filesystem::remove(prefix.path / "libexec/everest/modules/Thing/Thing");
+    CHECK(plan_of(prefix, "settings: {run_as_user: no-such-user}\n" + base, options));
+    CHECK(prefix.diagnostics.count(Severity::warning) == 2);
+    CHECK_FALSE(plan_of(prefix, base + "    capabilities: [CAP_NET_RAV]\n", options));
+}

@@ -2,14 +2,16 @@
 #pragma once
 
 #include "config/configuration.hpp"
+#include "tests/config/schemas.hpp"
 
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include <stdlib.h>
 
-/// A small installed prefix in a temporary directory, with permissive schema files.
+/// A small installed prefix in a temporary directory: one module, `Thing`, whose parameter `level` is mandatory.
 class Prefix
 {
 public:
@@ -19,17 +21,15 @@ public:
         path = ::mkdtemp(name.data());
         for (const auto* directory : {"interfaces", "types", "errors", "www"})
             std::filesystem::create_directories(path / "share/everest" / directory);
-        for (const auto* schema : {"manifest", "interface", "type", "error-declaration-list"})
-            write("share/everest/schemas/" + std::string{schema} + ".yaml", "type: object\n");
-        write("share/everest/schemas/config.yaml",
-              "type: object\nadditionalProperties: false\nproperties:\n  settings: {type: object}\n"
-              "  active_modules: {type: object}\n");
+        for (const auto& [schema, text] : schema_files)
+            write("share/everest/schemas/" + std::string{schema} + ".yaml", std::string{text});
         write("etc/everest/default_logging.cfg", "");
-        write("share/everest/interfaces/thing.yaml", "description: a thing\nvars: {}\ncmds: {}\n");
-        write("libexec/everest/modules/Thing/manifest.yaml",
-              "description: a thing\nconfig:\n  level: {type: number, description: lv, minimum: 1}\n"
-              "provides:\n  main: {interface: thing, description: it}\n"
-              "requires:\n  other: {interface: thing, min_connections: 0, max_connections: 1}\n");
+        write("share/everest/interfaces/empty.yaml", "description: nothing\n");
+        write("share/everest/interfaces/other.yaml", "description: another thing\n");
+        write("share/everest/interfaces/thing.yaml", thing_interface);
+        write("share/everest/errors/thing.yaml", thing_errors);
+        write("share/everest/types/thing.yaml", thing_types);
+        write("libexec/everest/modules/Thing/manifest.yaml", thing_manifest);
         write("libexec/everest/modules/Thing/Thing", "#!/bin/sh -e\nexit 0\n");
         std::filesystem::permissions(path / "libexec/everest/modules/Thing/Thing", std::filesystem::perms{0755});
     }
@@ -46,16 +46,22 @@ public:
     void write(const std::filesystem::path& file, const std::string& text) const
     {
         std::filesystem::create_directories((path / file).parent_path());
+        std::filesystem::remove(path / file); // some file systems wait for the disk when a file is overwritten
         std::ofstream{path / file} << text;
     }
 
-    /// Writes `text` as the configuration and loads it.
-    std::optional<belay::config::Configuration> load(const std::string& text)
+    /// Writes `text` as the configuration and loads it; `options` but for the paths.
+    std::optional<belay::config::Configuration> load(const std::string& text, belay::config::LoadOptions options = {})
     {
         write("etc/everest/c.yaml", text);
-        belay::config::LoadOptions options;
-        options.prefix = path.string();
         options.config = (path / "etc/everest/c.yaml").string();
+        return load_as(std::move(options));
+    }
+
+    /// Loads `options.config`.
+    std::optional<belay::config::Configuration> load_as(belay::config::LoadOptions options)
+    {
+        options.prefix = path.string();
         diagnostics = {};
         return belay::config::load(options, diagnostics);
     }
@@ -67,6 +73,37 @@ public:
             result += render(item, false) + '\n';
         return result;
     }
+
+    static constexpr const char* thing_interface = R"(description: a thing
+vars:
+  power: {type: number, description: how much}
+cmds:
+  switch_on:
+    description: turn it on
+    arguments:
+      when: {type: string, description: the time}
+    result: {type: boolean, description: whether it did}
+errors:
+  - reference: /errors/thing
+)";
+    static constexpr const char* thing_errors = R"(description: what goes wrong
+errors:
+  - {name: Burnt, description: it burnt}
+  - {name: Wet, description: it got wet}
+)";
+    static constexpr const char* thing_types = R"(description: types of things
+types:
+  Colour: {type: string, description: how it looks, enum: [red, green]}
+)";
+    static constexpr const char* thing_manifest = R"(description: a thing
+config:
+  level: {type: number, description: how high, minimum: 1}
+provides:
+  main: {interface: thing, description: it, config: {size: {type: integer, description: how big, default: 3}}}
+requires:
+  other: {interface: thing, min_connections: 0, max_connections: 1}
+metadata: {license: 'https://opensource.org/licenses/Apache-2.0', authors: [The authors of the tests]}
+)";
 
     std::filesystem::path path;
     belay::config::Diagnostics diagnostics;

@@ -90,6 +90,12 @@ TEST_CASE("bad text is refused")
     CHECK(fails(std::string("a: b\0c\n", 7)));
     CHECK(fails("just text"));
     CHECK(fails("a: [1"));
+    CHECK(fails("a: 1\n---\nb: 2\n"));
+    CHECK(fails("a: \"\\0\"\n"));
+    CHECK(fails("a: \"\\ud800\"\n"));
+    CHECK(fails("a: 1e999\n"));
+    CHECK(fails("[a, b]: 1\n"));
+    CHECK(fails("{a: 1}: 1\n"));
 }
 
 TEST_CASE("bad files are refused without blocking")
@@ -122,4 +128,40 @@ TEST_CASE("a diagnostic shows the line")
     diagnostics.error({"c.yaml", 41, 9, 3}, "wrong", "do right", "      - abc\x1b");
     CHECK(render(diagnostics.all()[0], false) ==
           "c.yaml:41:9: error: wrong\n   41 |       - abc?\n      |         ^~~ do right");
+}
+
+TEST_CASE("carets stand under characters, and lines are at most 80 columns wide")
+{
+    Diagnostics diagnostics;
+    const auto node = parse_yaml("t.yaml", "ä: [ü, 99999999999]\n", diagnostics);
+    CHECK_FALSE(node);
+    CHECK_THAT(render(diagnostics.all().at(0), false), Catch::Contains("|        ^~~~~~~~~~~\n"));
+    const std::string wide(150, 'x');
+    diagnostics.error({"t.yaml", 1, 101, 10}, "wrong", std::string(60, 'h'), wide);
+    const auto text = render(diagnostics.all().at(1), false);
+    CHECK_THAT(text, Catch::Contains("| …xxx") && Catch::Contains("xxx…\n") && Catch::Contains("\n      | hhh"));
+    for (std::size_t begin = 0; begin < text.size();) {
+        const auto end = std::min(text.find('\n', begin), text.size());
+        CHECK(end - begin <= 80 + 4); // two dots of three bytes
+        begin = end + 1;
+    }
+}
+
+TEST_CASE("problems are sorted by file and place, and a flood is cut off but for the error in it")
+{
+    Diagnostics diagnostics;
+    for (const auto& [file, line] :
+         std::vector<std::pair<std::string, int>>{{"b", 1}, {"main", 2}, {"a", 1}, {"main", 1}})
+        diagnostics.warning({file, line, 1, 1}, "x");
+    diagnostics.warning({}, "first");
+    diagnostics.sort("main");
+    std::string order;
+    for (const auto& one : diagnostics.all())
+        order += one.location.file + std::to_string(one.location.line) + ' ';
+    CHECK(order == "0 main1 main2 a1 b1 ");
+    for (std::size_t i = 0; i < 2 * Diagnostics::most; ++i)
+        diagnostics.warning({}, "again");
+    diagnostics.error({}, "the one that matters");
+    CHECK(diagnostics.all().size() == Diagnostics::most);
+    CHECK(diagnostics.has_errors());
 }

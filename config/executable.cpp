@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/executable.hpp"
+
+#include "launcher/descriptor.hpp"
+
+#include <sys/capability.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace belay::config {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view elf = "\177ELF";
+
+/// As much as the kernel looks at; nothing if this process may not read the file.
+std::optional<std::string> beginning(const fs::path& path)
+{
+    std::array<char, 256> buffer{};
+    std::ifstream file{path, std::ios::binary};
+    if (!file)
+        return std::nullopt;
+    file.read(buffer.data(), buffer.size());
+    return std::string{buffer.data(), static_cast<std::size_t>(file.gcount())};
+}
+
+std::string_view trim(std::string_view text)
+{
+    const auto begin = text.find_first_not_of(" \t\r");
+    const auto end = text.find_last_not_of(" \t\r");
+    return begin == std::string_view::npos ? std::string_view{} : text.substr(begin, end - begin + 1);
+}
+
+/// The interpreter of a "#!" line and its one optional argument.
+std::vector<std::string> parse_shebang(std::string_view text)
+{
+    const auto line = trim(text.substr(2, text.find('\n') - 2));
+    const auto space = line.find_first_of(" \t");
+    std::vector<std::string> result{std::string{line.substr(0, space)}};
+    if (space != std::string_view::npos)
+        result.emplace_back(trim(line.substr(space)));
+    return result;
+}
+
+} // namespace
+
+bool is_program(const fs::path& path)
+{
+    std::error_code error;
+    return fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0;
+}
+
+std::optional<fs::path> find_in_path(const std::string& name, const std::string& path)
+{
+    for (std::size_t begin = 0; begin <= path.size();) {
+        const auto end = std::min(path.find(':', begin), path.size());
+        const auto candidate = fs::path{path.substr(begin, end - begin)} / name;
+        if (candidate.is_absolute() && is_program(candidate))
+            return candidate;
+        begin = end + 1;
+    }
+    return std::nullopt;
+}
+
+bool is_rust_binary(const fs::path& path)
+{
+    const FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    bool result = false;
+    struct stat status
+    {};
+    if (file && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 4) {
+        const auto size = static_cast<std::size_t>(status.st_size);
+        void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+        if (memory != MAP_FAILED) {
+            constexpr std::string_view mark = "RUST_BACKTRACE";
+            result = std::memcmp(memory, elf.data(), elf.size()) == 0 &&
+                     ::memmem(memory, size, mark.data(), mark.size()) != nullptr;
+            ::munmap(memory, size);
+        }
+    }
+    return result;
+}
+
+tl::expected<void, std::string> resolve_interpreter(launcher::ProcessPlan& process)
+{
+    constexpr int most = 5; // as the kernel
+    for (int level = 0; level < most; ++level) {
+        const auto text = beginning(process.program);
+        if (!text || text->starts_with(elf))
+            return {};
+        const auto quoted = '`' + process.program + '`';
+        if (!text->starts_with("#!"))
+            return tl::unexpected(quoted + " is neither an ELF program nor a script that begins with #!");
+        auto line = parse_shebang(*text);
+        if (!line.front().starts_with('/'))
+            return tl::unexpected("the interpreter of " + quoted + " is `" + line.front() + "`, not an absolute path");
+        if (!is_program(line.front()))
+            return tl::unexpected("the interpreter `" + line.front() + "` of " + quoted +
+                                  " does not exist or is not executable");
+        line.push_back(process.program);
+        line.insert(line.end(), process.arguments.begin() + 1, process.arguments.end());
+        process.program = line.front();
+        process.arguments = std::move(line);
+    }
+    return tl::unexpected("the interpreters of `" + process.arguments.back() + "` are scripts of scripts");
+}
+
+std::string file_capabilities(const fs::path& path)
+{
+    const std::unique_ptr<std::remove_pointer_t<cap_t>, int (*)(void*)> found{::cap_get_file(path.c_str()), ::cap_free};
+    if (!found)
+        return {};
+    const std::unique_ptr<char, int (*)(void*)> text{::cap_to_text(found.get(), nullptr), ::cap_free};
+    return text ? std::string{text.get()} : std::string{"unreadable"};
+}
+
+} // namespace belay::config

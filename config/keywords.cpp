@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/keywords.hpp"
+
+#include "config/nearest.hpp"
+
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <initializer_list>
+#include <stdexcept>
+#include <utility>
+
+namespace belay::config {
+
+namespace {
+
+using nlohmann::json;
+
+/// A keyword, what is said when it is violated ("%" is its value), and what it needs to be understood.
+struct Keyword
+{
+    const char* name;
+    const char* sentence;
+    std::initializer_list<const char*> companions;
+};
+
+const std::array assertions{
+    Keyword{"minimum", "must be at least %", {}},
+    Keyword{"maximum", "must be at most %", {}},
+    Keyword{"exclusiveMinimum", "must be more than %", {}},
+    Keyword{"exclusiveMaximum", "must be less than %", {}},
+    Keyword{"minLength", "must have at least % characters", {}},
+    Keyword{"maxLength", "may have at most % characters", {}},
+    Keyword{"enum", "is not one of the allowed values", {}},
+    Keyword{"const", "must be %", {}},
+};
+
+const std::array combinations{
+    Keyword{"allOf", "does not have all the required forms", {}},
+    Keyword{"anyOf", "has none of the allowed forms", {}},
+    Keyword{"oneOf", "must have exactly one of the allowed forms", {}},
+    Keyword{"not", "has a form that is excluded", {}},
+    Keyword{"if", "does not have the form required in its case", {"then", "else"}},
+};
+
+/// 1 and 1.0 are one number to JSON schema, but not to valijson; and its formats are not EVerest's.
+json canonical(const json& value)
+{
+    constexpr double exact = 9007199254740992; // 2^53
+    if (value.is_number_float()) {
+        const auto number = value.get<double>();
+        if (std::abs(number) <= exact && std::trunc(number) == number)
+            return static_cast<std::int64_t>(number);
+    }
+    auto result = value;
+    if (result.is_object())
+        result.erase("format");
+    if (result.is_structured())
+        for (auto& item : result)
+            item = canonical(item);
+    return result;
+}
+
+bool accepted(const json& schema, const json& value)
+{
+    const auto plain_schema = canonical(schema);
+    const auto plain_value = canonical(value);
+    valijson::Schema compiled;
+    valijson::SchemaParser parser{valijson::SchemaParser::kDraft7};
+    const valijson::adapters::NlohmannJsonAdapter schema_adapter{plain_schema};
+    parser.populateSchema(schema_adapter, compiled);
+    valijson::Validator validator;
+    const valijson::adapters::NlohmannJsonAdapter value_adapter{plain_value};
+    return validator.validate(compiled, value_adapter, nullptr);
+}
+
+bool mentions(const json& schema, const char* keyword)
+{
+    if (!schema.is_structured())
+        return false;
+    return (schema.is_object() && schema.contains(keyword)) ||
+           std::any_of(schema.begin(), schema.end(), [&](const json& item) { return mentions(item, keyword); });
+}
+
+bool is_multiple(double number, double step)
+{
+    const double slack = std::abs(std::nextafter(number, 0.0) - number);
+    return std::abs(std::remainder(number, step)) <= slack;
+}
+
+bool is_regex(const std::string& text)
+{
+    try {
+        const std::regex compiled{text, std::regex::ECMAScript};
+        return true;
+    } catch (const std::regex_error&) {
+        return false;
+    }
+}
+
+/// EVerest's reading of the formats that schemas of files use; others are annotations.
+bool has_format(const std::string& format, const std::string& text)
+{
+    if (format == "uri")
+        return text.find("://") != std::string::npos;
+    if (format == "regex")
+        return is_regex(text);
+    if (format != "uri-reference" || text.starts_with('#') || text.find("://") != std::string::npos)
+        return true;
+    static const std::regex type_reference{"(/[a-zA-Z0-9_-]+)+#/[a-zA-Z0-9_-]+"};
+    return text.size() <= Patterns::longest_text && std::regex_match(text, type_reference);
+}
+
+std::vector<std::string> names_of(const json& choice)
+{
+    std::vector<std::string> result;
+    for (const auto& item : choice)
+        result.push_back(item.is_string() ? item.get<std::string>() : item.dump());
+    return result;
+}
+
+Violation make_violation(const Keyword& keyword, const json& wanted, const json& value)
+{
+    std::string sentence = keyword.sentence;
+    if (const auto place = sentence.find('%'); place != std::string::npos)
+        sentence.replace(place, 1, shown(wanted));
+    std::string hint;
+    if (wanted.is_array() && std::string_view{keyword.name} == "enum")
+        hint = suggest(value.is_string() ? value.get<std::string>() : value.dump(), names_of(wanted));
+    return {sentence, hint};
+}
+
+template <std::size_t count>
+void check(const std::array<Keyword, count>& keywords, const json& schema, const json& value,
+           std::vector<Violation>& result)
+{
+    for (const auto& keyword : keywords) {
+        const auto found = schema.find(keyword.name);
+        if (found == schema.end())
+            continue;
+        json part = {{keyword.name, *found}};
+        for (const auto* companion : keyword.companions)
+            if (const auto other = schema.find(companion); other != schema.end())
+                part[companion] = *other;
+        if (!accepted(part, value))
+            result.push_back(make_violation(keyword, *found, value));
+    }
+}
+
+void check_text(const json& schema, const std::string& text, Patterns& patterns, std::vector<Violation>& result)
+{
+    if (const auto pattern = schema.find("pattern"); pattern != schema.end() && pattern->is_string())
+        if (!patterns.match(pattern->get_ref<const std::string&>(), text))
+            result.push_back({"does not have the required form", "it must match " + pattern->get<std::string>()});
+    if (const auto format = schema.find("format"); format != schema.end() && format->is_string())
+        if (!has_format(format->get_ref<const std::string&>(), text))
+            result.push_back({"is not a valid " + format->get<std::string>(), {}});
+}
+
+class Expander
+{
+public:
+    explicit Expander(const json& root) : root_(root) {}
+
+    json expand(const json& schema, int depth)
+    {
+        constexpr int deepest = 100;
+        constexpr int most = 1000;
+        if (depth > deepest || ++count_ > most * deepest)
+            throw std::runtime_error("its `$ref`s lead in a circle");
+        if (!schema.is_structured())
+            return schema;
+        if (const auto reference = schema.is_object() ? schema.find("$ref") : schema.end(); reference != schema.end())
+            return expand(target(*reference), depth + 1);
+        auto result = schema;
+        for (auto& item : result)
+            item = expand(item, depth + 1);
+        return result;
+    }
+
+private:
+    const json& target(const json& reference) const
+    {
+        const auto text = reference.is_string() ? reference.get<std::string>() : reference.dump();
+        const auto pointer = text.substr(std::min<std::size_t>(text.size(), 1));
+        if (text.starts_with('#') && (pointer.empty() || pointer.starts_with('/')))
+            if (const json::json_pointer where{pointer}; root_.contains(where))
+                return root_.at(where);
+        throw std::runtime_error("its `$ref` `" + text + "` leads nowhere");
+    }
+
+    const json& root_;
+    int count_ = 0;
+};
+
+} // namespace
+
+bool Patterns::match(const std::string& pattern, const std::string& text)
+{
+    if (text.size() > longest_text)
+        return false;
+    auto found = compiled_.find(pattern);
+    if (found == compiled_.end())
+        found = compiled_.emplace(pattern, std::regex{pattern, std::regex::ECMAScript | std::regex::optimize}).first;
+    return std::regex_search(text, found->second);
+}
+
+std::vector<Violation> violations(const json& schema, const json& value, Patterns& patterns)
+{
+    std::vector<Violation> result;
+    check(assertions, schema, value, result);
+    if (value.is_string())
+        check_text(schema, value.get_ref<const std::string&>(), patterns, result);
+    if (const auto step = schema.find("multipleOf"); value.is_number() && step != schema.end() && step->is_number())
+        if (!is_multiple(value.get<double>(), step->get<double>()))
+            result.push_back({"must be a multiple of " + shown(*step), {}});
+    return result;
+}
+
+std::vector<Violation> combined_violations(const json& schema, const json& value)
+{
+    std::vector<Violation> result;
+    if (value.is_string() && value.get_ref<const std::string&>().size() > Patterns::longest_text &&
+        mentions(schema, "pattern"))
+        result.push_back({"has more than " + std::to_string(Patterns::longest_text) + " characters", {}});
+    else
+        check(combinations, schema, value, result);
+    return result;
+}
+
+tl::expected<json, std::string> expand(const json& schema)
+{
+    try {
+        return Expander{schema}.expand(schema, 0);
+    } catch (const std::exception& error) {
+        return tl::unexpected(std::string{error.what()});
+    }
+}
+
+std::string shown(const json& value)
+{
+    constexpr std::size_t widest = 60;
+    auto text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    if (text.size() <= widest)
+        return text;
+    auto end = widest;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U)
+        --end;
+    return text.substr(0, end) + "…";
+}
+
+} // namespace belay::config

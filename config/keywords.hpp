@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/node.hpp"
+
+#include <nlohmann/json.hpp>
+#include <tl/expected.hpp>
+
+#include <map>
+#include <regex>
+#include <string>
+#include <vector>
+
+/// Single values against the keywords of JSON schema (draft-07, draft-wright-json-schema-validation-01).
+namespace belay::config {
+
+/// The schema that every draft-07 schema obeys.
+const nlohmann::json& draft07();
+
+/// The address by which schemas refer to draft07().
+constexpr const char* draft07_address = "http://json-schema.org/draft-07/schema#";
+
+/// Compiled patterns. std::regex recurses for each character, so a text that is too long to be safe never matches.
+class Patterns
+{
+public:
+    /// Throws std::regex_error if `pattern` is none.
+    bool match(const std::string& pattern, const std::string& text);
+
+    static constexpr std::size_t longest_text = 4096;
+
+private:
+    std::map<std::string, std::regex> compiled_;
+};
+
+struct Violation
+{
+    std::string message; ///< continues "the value …"
+    std::string hint;
+};
+
+/// Which assertions of `schema` a value violates, a sentence each. valijson decides, but for three: `multipleOf` (whose
+/// rounding is EVerest's), `format` (of which EVerest's schemas use two) and the length of a text that has a `pattern`.
+/// Not looked at: `type`, the keywords for lists and mappings, and those that combine schemas.
+std::vector<Violation> violations(const nlohmann::json& schema, const nlohmann::json& value, Patterns& patterns);
+
+/// Likewise for the keywords that combine schemas. `schema` has no `$ref`: see expand().
+std::vector<Violation> combined_violations(const nlohmann::json& schema, const nlohmann::json& value);
+
+/// `schema` with each `$ref` replaced by what it refers to. The error is a sentence: one that leads nowhere or in a
+/// circle, which a schema of a scalar has no use for.
+tl::expected<nlohmann::json, std::string> expand(const nlohmann::json& schema);
+
+/// A value in messages; a long one is cut off.
+std::string shown(const nlohmann::json& value);
+
+} // namespace belay::config
