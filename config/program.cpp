@@ -137,11 +137,8 @@ Environment base_environment(const Configuration& configuration, const PlanOptio
 std::vector<std::string> flatten(const Environment& environment)
 {
     std::vector<std::string> result;
-    for (const auto& [name, value] : environment) {
-        auto& entry = result.emplace_back(name);
-        entry += '=';
-        entry += value;
-    }
+    for (const auto& [name, value] : environment)
+        result.push_back(name + '=' + value);
     return result;
 }
 
