@@ -128,6 +128,30 @@ class BadFiles(WithPrefix):
             self.assertIn(text, done.stderr)
 
 
+class AllManifests(WithPrefix):
+    def dump_all(self):
+        return manager("--prefix", self.prefix.path, "--dumpmanifests", self.prefix.dump)
+
+    def test_each_installed_one(self):
+        self.prefix.write("libexec/everest/modules/Other/manifest.yaml", "description: another\n")
+        (self.prefix.path / "libexec/everest/modules/no_module").mkdir()
+        self.accepted(self.dump_all())
+        self.assertEqual({"Thing.yaml", "Other.yaml"}, set(os.listdir(self.prefix.dump)))
+
+    def test_nothing_is_written_if_one_is_bad(self):
+        for what, (bad, _) in BAD.items():
+            path = self.prefix.path / "libexec/everest/modules/Other/manifest.yaml"
+            path.parent.mkdir()
+            bad(path)
+            done = self.dump_all()
+            shutil.rmtree(path.parent)
+            with self.subTest(what):
+                if what == "an alias bomb":  # this prefix's schema of a manifest takes any keys
+                    self.refused(done, "lacks the key `description`")
+                else:
+                    self.refused(done, f"{path}:")
+
+
 TEN_MISTAKES = """\
 active_module: {}
 active_modules:
