@@ -6,9 +6,13 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import unittest
 
 MANAGER = os.environ["BELAY_MANAGER"]
 TIMEOUT = 60
+ROOT = os.geteuid() == 0
+CONFIG = "etc/everest/c.yaml"
+MODULE = "libexec/everest/modules/Thing"
 
 NAME = "^[a-zA-Z_][a-zA-Z0-9_.-]*$"
 SCHEMAS = {
@@ -79,3 +83,21 @@ def manager(*arguments, environment=None, **options):
     return subprocess.run([MANAGER, *map(str, arguments)], env=variables, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, encoding="utf-8",
                           errors="replace", check=False, **options)
+
+
+class WithPrefix(unittest.TestCase):
+    def setUp(self):
+        self.prefix = Prefix()
+        self.addCleanup(self.prefix.remove)
+
+    def refused(self, done, *texts):
+        self.assertEqual(1, done.returncode, done.stderr)  # a signal would be negative
+        self.assertEqual("", done.stdout)
+        self.assertFalse(self.prefix.dump.exists(), "something was written")
+        for text in texts:
+            self.assertIn(text, done.stderr)
+
+    def accepted(self, done, *texts):
+        self.assertEqual(0, done.returncode, done.stderr)
+        for text in texts:
+            self.assertIn(text, done.stderr)

@@ -11,7 +11,7 @@ import unittest
 
 from manager import manager
 
-SHARED = pathlib.Path(os.environ["BELAY_EVEREST_SHARED"])
+SHARED = pathlib.Path(os.environ["BELAY_EVEREST_SHARED"]).resolve()  # as diagnostics call files
 PREFIX = SHARED / "everest"
 GOLDEN = SHARED / "everest-docs" / "golden"
 REJECTED = "config-bringup-ovm-sil"
