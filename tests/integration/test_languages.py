@@ -167,7 +167,8 @@ class Selection(harness.Case):
         program = prefix.modules / "Empty/Empty"
         program.unlink()
         config = prefix.configure({"one": "Thing", "empty": "Empty"}, run_as_user="everest")
-        self.assert_refused(self.start(prefix, config), "module `empty` has no executable", program, "index.js")
+        self.assert_refused(self.start(prefix, config), "module `empty` cannot be started: it has no executable",
+                            program.parent, "index.js")
 
     def test_not_executable(self):
         prefix = Prefix.small(self.scratch / "prefix")

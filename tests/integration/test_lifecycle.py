@@ -177,7 +177,8 @@ class Failure(Lifecycle):
 
     def test_program_cannot_be_executed(self):
         self.prefix.module("Broken")
-        self.prefix.write("libexec/everest/modules/Broken/Broken", "neither a program nor a script", 0o755)
+        program = self.prefix.modules / "Broken/Broken"
+        program.write_bytes(program.read_bytes().replace(b"/ld-linux", b"/ld-absent"))
         self.begin(modules={"store": "Thing", "broken": "Broken"}, until=None)
         self.check(START[:2] + CRASH + ["MANAGER_EXITING"], 1)
         self.assertIn("broken: not started: could not execute the program", self.manager.log)

@@ -123,7 +123,7 @@ class Files(TrustCase):
         self.broker.kill()
         manager = self.start(self.prefix, self.config)
         manager.wait_for_log("waiting for the MQTT broker")
-        harness.wait_until(lambda: harness.argv_of(manager.pid)[0] == "launcher" and self.has_opened(manager.pid),
+        harness.wait_until(lambda: harness.argv_of(manager.pid)[:1] == ["launcher"] and self.has_opened(manager.pid),
                            "the launcher's work with the file system")
         other = self.prefix.write("libexec/everest/modules/Thing/other", "#!/bin/sh\nexit 7\n", 0o755)
         other.rename(self.prefix.modules / "Thing/Thing")
