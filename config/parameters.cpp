@@ -9,6 +9,15 @@ namespace belay::config {
 
 namespace {
 
+/// Without a `required` that is true or false, which EVerest lets pass (its EEBUS has it) and which says nothing of a
+/// scalar.
+Node as_draft07(Node declaration)
+{
+    std::erase_if(declaration.members,
+                  [](const Member& m) { return m.key == "required" && m.value.is(Node::Kind::boolean); });
+    return declaration;
+}
+
 using nlohmann::json;
 
 /// The wire's names of the types.
@@ -124,7 +133,8 @@ private:
             return nullptr;
         }
         auto result = wire_value(*value, type);
-        if (const auto expanded = expand(to_json(schema)); expanded && !work_.unusable_schemas.contains(&schema))
+        if (const auto expanded = expand(to_json(as_draft07(schema)));
+            expanded && !work_.unusable_schemas.contains(&schema))
             check_keywords(work_, *value, result, *expanded, "the parameter `" + name + "` of " + owner_);
         return result;
     }
@@ -144,10 +154,11 @@ void check_declaration(Workspace& work, const Member& parameter, const std::stri
 {
     const auto what = "the parameter `" + parameter.key + "` in the manifest of " + owner;
     const auto& schema = parameter.value;
-    const auto expanded = expand(to_json(schema));
+    const auto plain = as_draft07(schema);
+    const auto expanded = expand(to_json(plain));
     if (!expanded)
         report_error(work.diagnostics, parameter.key_node, what + " has an unusable schema: " + expanded.error());
-    if (!check_schema(work, schema, what) || !expanded) {
+    if (!check_schema(work, plain, what) || !expanded) {
         work.unusable_schemas.insert(&schema);
         return;
     }

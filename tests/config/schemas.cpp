@@ -88,6 +88,17 @@ TEST_CASE("every draft-07 keyword of a parameter counts")
     }
 }
 
+TEST_CASE("a `required` that is a boolean says nothing, as EVerest reads it")
+{
+    Prefix prefix;
+    for (const auto* value : {"true", "false"}) {
+        prefix.write(manifest_file, parameter(std::string{"type: string, default: x, required: "} + value));
+        const auto configuration = prefix.load("active_modules: {a: {module: Thing}}\n");
+        INFO(prefix.text());
+        CHECK(configuration);
+    }
+}
+
 TEST_CASE("a manifest's invalid schema is a diagnostic at its line")
 {
     Prefix prefix;
