@@ -48,7 +48,9 @@ Node* Node::find(std::string_view key)
 std::string Node::string_at(std::string_view key, std::string fallback) const
 {
     const auto* node = find(key);
-    return node != nullptr && node->is(Kind::string) ? node->text : std::move(fallback);
+    if (node != nullptr && node->is(Kind::string))
+        return node->text;
+    return fallback;
 }
 
 bool Node::boolean_at(std::string_view key) const
