@@ -185,7 +185,7 @@ void Module::on_command(const std::string& implementation, const std::string& co
     subscribe(topic);
 }
 
-void Module::on_variable(const std::string& requirement, const std::string& variable, VariableHandler handler)
+void Module::on_variable(const std::string& requirement, const std::string& variable, const VariableHandler& handler)
 {
     for (const auto& [module_id, implementation] : connections(requirement)) {
         const auto topic = topic_of(module_id, "impl/" + implementation + "/var/" + variable);

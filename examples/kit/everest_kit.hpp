@@ -76,7 +76,7 @@ public:
 
     /// Names that are not in our manifest and interfaces are std::logic_error.
     void on_command(const std::string& implementation, const std::string& command, CommandHandler handler);
-    void on_variable(const std::string& requirement, const std::string& variable, VariableHandler handler);
+    void on_variable(const std::string& requirement, const std::string& variable, const VariableHandler& handler);
     /// All modules are there: the time to call them has come.
     void on_ready(Action action) { ready_action_ = std::move(action); }
     void on_shutdown(Action action) { shutdown_action_ = std::move(action); }

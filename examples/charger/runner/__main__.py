@@ -55,6 +55,7 @@ def show(screen, manager, rows):
     screen.print()
     for line in format_table(rows, screen.paint):
         screen.print(line)
+    judge(rows)
     screen.print()
     for line in legend(rows[0].privileges):
         screen.print(line)
@@ -82,7 +83,6 @@ def run(events, screen, build_directory, seconds):
             deadline = time.monotonic() + seconds
             rows = look(manager, names)
             show(screen, manager, rows)
-            judge(rows)
             screen.print("Ctrl-C stops the charger." if seconds == float("inf") else
                          f"The charger stops after {seconds:g} s, or with Ctrl-C.")
             screen.print()

@@ -73,7 +73,7 @@ def private_directory():
 
 def lay_out(events, screen, build_directory, directory, socket_path):
     """Installs manager and charger to a prefix in `directory`, and tells the configuration where the broker is."""
-    screen.progress("Installing")
+    screen.progress("Laying out the prefix")
     prefix = directory / "everest"
     for component in ("belay", "charger"):
         code, log = run_quietly(events, ["cmake", "--install", str(build_directory), "--prefix", str(prefix),
