@@ -110,13 +110,12 @@ std::string explain_denied(const std::string& socket_path)
     const bool closed_to_group = (status.st_mode & group_bits) != group_bits;
     if (closed_to_group)
         text += "Give the unit of Mosquitto `UMask=0007` (or the directory mode 0750) and restart it";
-    if (closed_to_group && (status.st_gid == 0 || !is_member(status.st_gid)))
-        text += "; ";
     if (status.st_gid == 0) // nobody should be added to the group root
-        text +=
-            "let it belong to a group of the broker's own, such as mosquitto, and add the user " + user + " to that";
+        text += std::string{closed_to_group ? "; l" : "L"} + "et it belong to a group of the broker's own, such as " +
+                "mosquitto, and add the user " + user + " to that";
     else if (!is_member(status.st_gid))
-        text += "add the user " + user + " to the group " + group + " (`usermod -aG " + group + " " + user + "`)";
+        text += std::string{closed_to_group ? "; a" : "A"} + "dd the user " + user + " to the group " + group +
+                " (`usermod -aG " + group + " " + user + "`)";
     return text + ".";
 }
 
