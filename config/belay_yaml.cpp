@@ -116,8 +116,10 @@ private:
                     capabilities(item.value, policy);
                 else if (item.key == "limits")
                     limits(item.value, policy);
+                else if (item.key == "sandbox")
+                    sandbox(item.value, member.key, policy);
                 else
-                    unknown(item, {"capabilities", "limits"});
+                    unknown(item, {"capabilities", "limits", "sandbox"});
             }
         }
     }
@@ -179,6 +181,37 @@ private:
             else
                 policy.limits.push_back({known->resource, *soft, *hard});
         }
+    }
+
+    /// `sandbox: standard`, `sandbox: off`, or a mapping of its parts to one of these.
+    void sandbox(const Node& node, const std::string& module, ModulePolicy& policy)
+    {
+        auto& chosen = policy.sandbox.emplace();
+        const std::array parts{std::pair{"landlock", &chosen.landlock}, std::pair{"seccomp", &chosen.seccomp}};
+        if (!node.is(Node::Kind::mapping)) {
+            for (const auto& [name, part] : parts)
+                *part = is_standard(node, "sandbox", module);
+            return;
+        }
+        for (const auto& member : node.members) {
+            const auto* part =
+                std::find_if(parts.begin(), parts.end(), [&](const auto& one) { return one.first == member.key; });
+            if (part == parts.end())
+                unknown(member, {"landlock", "seccomp"});
+            else
+                *part->second = is_standard(member.value, member.key, module);
+        }
+    }
+
+    bool is_standard(const Node& node, const std::string& what, const std::string& module)
+    {
+        if (node.is(Node::Kind::string) && node.text == "off")
+            report_warning(work_.diagnostics, node, "`" + what + "` is off for `" + module + '`',
+                           "remove this line if the module runs without it");
+        else if (!node.is(Node::Kind::string) || node.text != "standard")
+            report_error(work_.diagnostics, node, "`" + what + "` must be `standard` or `off`",
+                         suggest(node.text, {"standard", "off"}));
+        return node.text != "off";
     }
 
     Workspace& work_;

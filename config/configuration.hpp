@@ -73,11 +73,19 @@ struct Origin
     std::string source;
 };
 
+/// Which parts of the standard sandbox a module has; all, unless belay.yaml says otherwise.
+struct Sandbox
+{
+    bool landlock = true;
+    bool seccomp = true;
+};
+
 /// What belay.yaml says about a module id, a module name or "*".
 struct ModulePolicy
 {
     std::optional<std::vector<std::string>> capabilities; ///< the most it may ever have
     std::vector<launcher::ResourceLimit> limits;
+    std::optional<Sandbox> sandbox;
 };
 
 struct Configuration
@@ -113,6 +121,7 @@ struct PlanOptions
 {
     bool root = false;                 ///< the effective uid is 0
     launcher::CapabilityMask held = 0; ///< the permitted set of this process: what can be granted
+    int landlock_abi = 0;              ///< the kernel's (launcher/landlock.hpp); 0: none
     bool prefix_output = false;
     bool checking = false;   ///< `--check`: users and programs that are missing on this machine are warnings
     uid_t trusted_owner = 0; ///< `--trust-files-of`

@@ -4,6 +4,7 @@
 #include "config/nearest.hpp"
 #include "config/program.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/landlock.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -73,6 +74,9 @@ public:
             diagnostics_.warning({},
                                  "modules without capabilities of their own run as root with everything root may do",
                                  "set `run_as_user` under `settings`");
+        if (options_.landlock_abi < launcher::landlock_scopes_abi &&
+            std::any_of(plan.modules.begin(), plan.modules.end(), [](const auto& one) { return one.isolate; }))
+            diagnostics_.warning({}, what_landlock_lacks(), "use Linux 6.12 or newer, and keep `landlock` in lsm=");
         plan.manager = plan_manager();
         return plan;
     }
@@ -165,7 +169,35 @@ private:
                  process.program + " carries file capabilities (" + carried +
                      "): they have no effect here, but take the ambient ones away",
                  "setcap -r " + process.program + ", and declare what it needs under `capabilities`");
+        set_sandbox(module, process);
         return process;
+    }
+
+    /// Whoever keeps root could undo it; whoever does not change its user runs what it may write.
+    void set_sandbox(const Module& module, launcher::ProcessPlan& process) const
+    {
+        const auto* policy = policy_of(module, [](const ModulePolicy& p) { return p.sandbox.has_value(); });
+        const auto sandbox = policy == nullptr ? Sandbox{} : *policy->sandbox;
+        process.filter_system_calls = sandbox.seccomp;
+        process.isolate = sandbox.landlock && process.privileges != launcher::Privileges::kept;
+        if (process.isolate && process.change_identity)
+            process.executable_below = executable_places(module, process.program);
+    }
+
+    /// What root installs programs to; not what the module's user can write: home, /tmp, /run, /dev/shm, /var.
+    [[nodiscard]] std::vector<std::string> executable_places(const Module& module, const std::string& program) const
+    {
+        const auto& settings = configuration_.settings;
+        std::vector<std::string> result{"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/usr"};
+        for (const auto* directory : {"bin", "sbin", "lib", "libexec"})
+            result.push_back((settings.prefix / directory).string());
+        result.push_back(settings.modules_dir.string());
+        // Symbolic links may lead elsewhere; the trust rule holds for what they lead to.
+        std::error_code error;
+        for (const auto& path : {settings.modules_dir / module.name, fs::path{program}})
+            if (const auto real = fs::canonical(path, error); !error)
+                result.push_back(real.string());
+        return result;
     }
 
     launcher::ProcessPlan plan_manager() const
@@ -183,6 +215,15 @@ private:
             environment[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
         process.environment = flatten(environment);
         return process;
+    }
+
+    [[nodiscard]] std::string what_landlock_lacks() const
+    {
+        if (options_.landlock_abi < launcher::landlock_ptrace_abi)
+            return "this kernel has no Landlock: modules of one user can signal each other and the manager, read each "
+                   "other's memory, and run what they have written";
+        return "this kernel's Landlock (ABI " + std::to_string(options_.landlock_abi) +
+               ") does not keep modules of one user from signalling each other and the manager";
     }
 
     /// belay.yaml's most specific entry that says something: the id, else the name, else "*".

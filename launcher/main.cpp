@@ -9,8 +9,7 @@
 #include "launcher/errno_text.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/own_privileges.hpp"
-#include "launcher/seccomp_filter.hpp"
-#include "launcher/trust.hpp"
+#include "launcher/preparation.hpp"
 
 #include <cerrno>
 #include <charconv>
@@ -111,55 +110,6 @@ Result<FileDescriptor> block_signals()
     return descriptor ? Result<FileDescriptor>{std::move(descriptor)} : failure("create a signal descriptor", errno);
 }
 
-Result<FileDescriptor> open_program(const LaunchPlan& plan, const ProcessPlan& module)
-{
-    auto file = plan.trust_rule ? open_trusted(module.program, plan.trusted_owner)
-                                : Result<FileDescriptor>{::open(module.program.c_str(), O_PATH | O_CLOEXEC)};
-    if (!file)
-        return refusal("module `" + module.id + "`: " + file.error());
-    struct stat status
-    {};
-    if (!*file || ::fstat(file->get(), &status) != 0)
-        return failure("open " + module.program + " of module `" + module.id + '`', errno);
-    if (!S_ISREG(status.st_mode))
-        return refusal("module `" + module.id + "`: " + module.program + " is not a regular file");
-    return file;
-}
-
-/// Keeps what the PreparedStarts of an Equipment refer to.
-struct Preparation
-{
-    std::map<CapabilityMask, std::vector<sock_filter>> filters;
-    std::vector<FileDescriptor> programs;
-};
-
-Result<void> prepare(const LaunchPlan& plan, CapabilityMask held, int null_device, Preparation& keep,
-                     Equipment& equipment)
-{
-    for (const auto& module : plan.modules) {
-        auto program = open_program(plan, module);
-        if (!program)
-            return tl::unexpected(program.error());
-        const auto mask = module.privileges == Privileges::kept ? held : module.capabilities;
-        auto& filter = keep.filters[mask];
-        if (filter.empty()) {
-            auto built = deny_list(mask, Subject::module);
-            if (!built)
-                return failure("build the system call filter", built.error());
-            filter = std::move(*built);
-        }
-        auto& start =
-            equipment.starts
-                .emplace_back(module, module.filter_system_calls ? std::span{filter} : std::span{filter}.first(0))
-                .start();
-        start.program = program->get();
-        start.null_device = null_device;
-        start.parent = ::getpid();
-        keep.programs.push_back(std::move(*program));
-    }
-    return {};
-}
-
 Result<int> launch(const Arguments& arguments)
 {
     Equipment equipment{.control = FileDescriptor{arguments.control},
@@ -181,9 +131,10 @@ Result<int> launch(const Arguments& arguments)
     CapabilitySets sets;
     if (const int error = read_capabilities(sets); error != 0)
         return failure("read its capabilities", error);
-    Preparation preparation;
-    if (const auto prepared = prepare(*plan, sets.permitted, null_device->get(), preparation, equipment); !prepared)
-        return tl::unexpected(prepared.error());
+    Preparation preparation{sets.permitted, null_device->get(), arguments.manager};
+    for (const auto& module : plan->modules)
+        if (const auto prepared = preparation.prepare(*plan, module, equipment.starts); !prepared)
+            return tl::unexpected("module `" + module.id + "`: " + prepared.error());
     Launcher launcher{*plan, std::move(equipment)};
     if (const auto trimmed = trim_own_privileges(*plan); !trimmed)
         return tl::unexpected(trimmed.error());

@@ -32,8 +32,10 @@ struct ModuleStart
     CapabilityMask capabilities = 0;
     mode_t umask = 0;
     std::span<const ResourceLimit> limits;
-    sock_fprog filter{}; ///< no instructions: no filter
-    pid_t parent = 0;    ///< the launcher; 0: not checked, no parent-death signal
+    sock_fprog filter{};    ///< no instructions: no filter
+    int ruleset = -1;       ///< of Landlock; -1: none
+    pid_t out_of_reach = 0; ///< a process that may not be signalled from inside the rule set; 0: not checked
+    pid_t parent = 0;       ///< the launcher; 0: not checked, no parent-death signal
 };
 
 /// Owns what a ModuleStart refers to. `plan` must outlive it.

@@ -10,7 +10,7 @@ namespace belay::launcher {
 
 namespace {
 
-constexpr std::uint64_t magic = 0x31'6e'61'6c'50'79'6c'42; // "BlyPlan1" without its a
+constexpr std::uint64_t magic = 0x32'6e'61'6c'50'79'6c'42; // "BlyPlan2" without its a
 constexpr std::uint64_t longest_text = 1U << 20U;
 constexpr std::uint64_t longest_list = 1U << 16U;
 
@@ -28,7 +28,7 @@ void serialize(Archive& archive, ProcessPlan& plan)
 {
     archive(plan.id, plan.name, plan.program, plan.arguments, plan.environment, plan.working_directory,
             plan.change_identity, plan.uid, plan.gid, plan.groups, plan.privileges, plan.capabilities, plan.umask,
-            plan.limits, plan.filter_system_calls);
+            plan.limits, plan.filter_system_calls, plan.isolate, plan.executable_below);
 }
 
 template <typename Archive>

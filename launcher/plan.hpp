@@ -55,6 +55,8 @@ struct ProcessPlan
     mode_t umask = 0027;
     std::vector<ResourceLimit> limits;
     bool filter_system_calls = true; ///< the seccomp deny list, less what `capabilities` need
+    bool isolate = true;             ///< a Landlock domain of its own, as far as the kernel can (landlock.hpp)
+    std::vector<std::string> executable_below; ///< with `isolate`: directories and files; empty: not restricted
 };
 
 struct LaunchPlan

@@ -176,6 +176,11 @@ int set_parent_death_signal(const ModuleStart& start) noexcept
     return ::getppid() == start.parent ? 0 : ESRCH; // it died before the line above
 }
 
+int enter_landlock(const ModuleStart& start) noexcept
+{
+    return start.ruleset < 0 ? 0 : errno_of(::syscall(SYS_landlock_restrict_self, start.ruleset, 0));
+}
+
 /// Something differs from the plan although every call had claimed success.
 constexpr int mismatch = EBADE;
 
@@ -243,6 +248,8 @@ int verify(const ModuleStart& start) noexcept
         return mismatch;
     if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
         return mismatch;
+    if (start.out_of_reach > 0 && ::kill(start.out_of_reach, 0) == 0)
+        return mismatch;
     return verify_no_way_back(start);
 }
 
@@ -283,6 +290,7 @@ constexpr std::array stages{
     Stage{StageId::working_directory, "change to the working directory", change_directory, true},
     Stage{StageId::no_new_privileges, "set no_new_privs", set_no_new_privileges, true},
     Stage{StageId::parent_death, "set the parent-death signal", set_parent_death_signal, false},
+    Stage{StageId::landlock, "enter the Landlock domain", enter_landlock, false},
     Stage{StageId::verification, "verify that the process is what its plan says", verify, true},
     Stage{StageId::system_call_filter, "install the system call filter", filter_system_calls, true},
 };

@@ -31,6 +31,7 @@ enum class StageId : std::uint32_t
     working_directory,
     no_new_privileges,
     parent_death,
+    landlock,
     verification,
     system_call_filter,
     execution,

@@ -4,6 +4,7 @@
 #include "launcher/capability_sets.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/landlock.hpp"
 #include "manager/handover.hpp"
 #include "manager/trust_check.hpp"
 
@@ -138,6 +139,7 @@ int check(const config::Configuration& configuration, const Options& options, co
     const auto plan = config::make_plan(configuration,
                                         {.root = true,
                                          .held = launcher::all_capabilities(),
+                                         .landlock_abi = launcher::landlock_abi(),
                                          .prefix_output = false,
                                          .checking = true,
                                          .trusted_owner = owner.value_or(uid_t{0}),

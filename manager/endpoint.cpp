@@ -71,6 +71,8 @@ std::string describe(const config::Broker& broker)
 
 tl::expected<std::vector<std::string>, std::string> resolve(const std::string& host)
 {
+    if (::strcasecmp(host.c_str(), "localhost") == 0)
+        return std::vector<std::string>{"127.0.0.1", "::1"};
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;

@@ -6,6 +6,7 @@
 #include "config/configuration.hpp"
 #include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/landlock.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
 #include "manager/manager.hpp"
@@ -47,6 +48,7 @@ Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuratio
     auto plan = config::make_plan(configuration,
                                   {.root = ::geteuid() == 0,
                                    .held = held.permitted,
+                                   .landlock_abi = launcher::landlock_abi(),
                                    .prefix_output = ::isatty(STDERR_FILENO) == 1,
                                    .checking = false,
                                    .trusted_owner = *owner,

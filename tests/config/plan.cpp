@@ -202,9 +202,66 @@ TEST_CASE("what a check may miss on this machine is a warning, what is wrong eve
     PlanOptions options;
     options.root = true;
     options.held = ~launcher::CapabilityMask{0};
+    options.landlock_abi = 6;
     options.checking = true;
     std::filesystem::remove(prefix.path / "libexec/everest/modules/Thing/Thing");
     CHECK(plan_of(prefix, "settings: {run_as_user: no-such-user}\n" + base, options));
     CHECK(prefix.diagnostics.count(Severity::warning) == 2);
     CHECK_FALSE(plan_of(prefix, base + "    capabilities: [CAP_NET_RAV]\n", options));
+}
+
+TEST_CASE("modules are isolated, and what the kernel cannot do is said")
+{
+    Prefix prefix;
+    PlanOptions options;
+    options.root = true;
+    options.held = ~launcher::CapabilityMask{0};
+    const std::string user = "settings: {run_as_user: root}\n";
+    options.landlock_abi = 6;
+    auto plan = plan_of(prefix, user + base, options);
+    REQUIRE(plan);
+    CHECK(plan->modules[0].isolate);
+    CHECK_THAT(plan->modules[0].executable_below, Catch::VectorContains(std::string{"/usr"}));
+    CHECK(prefix.diagnostics.all().empty());
+    options.landlock_abi = 5;
+    plan_of(prefix, user + base, options);
+    CHECK_THAT(prefix.text(), Catch::Contains("Landlock (ABI 5) does not keep modules of one user from signalling"));
+    options.landlock_abi = 0;
+    plan_of(prefix, user + base, options);
+    CHECK_THAT(prefix.text(), Catch::Contains("has no Landlock"));
+    // Whoever keeps root is not isolated, and nothing is lost.
+    plan = plan_of(prefix, base, options);
+    REQUIRE(plan);
+    CHECK_FALSE(plan->modules[0].isolate);
+    CHECK_THAT(prefix.text(), !Catch::Contains("Landlock"));
+}
+
+TEST_CASE("a sandbox is switched off part by part, with a warning for each")
+{
+    Prefix prefix;
+    PlanOptions options;
+    options.root = true;
+    options.landlock_abi = 6;
+    const std::string text = "settings: {run_as_user: root}\n" + base;
+    const auto sandbox = [&](const std::string& value) {
+        prefix.write("etc/everest/belay.yaml", "modules: {a: {sandbox: " + value + "}}\n");
+        const auto plan = plan_of(prefix, text, options);
+        REQUIRE(plan);
+        return std::pair{plan->modules[0].isolate, plan->modules[0].filter_system_calls};
+    };
+    CHECK(sandbox("standard") == std::pair{true, true});
+    CHECK(prefix.diagnostics.all().empty());
+    CHECK(sandbox("'off'") == std::pair{false, false});
+    CHECK_THAT(prefix.text(), Catch::Contains("`sandbox` is off for `a`"));
+    CHECK(sandbox("{landlock: off}") == std::pair{false, true});
+    CHECK_THAT(prefix.text(), Catch::Contains("`landlock` is off for `a`"));
+    CHECK(sandbox("{seccomp: off, landlock: standard}") == std::pair{true, false});
+    for (const auto& [value, message] : {std::pair{"standart", "did you mean `standard`?"},
+                                         {"{landlok: off}", "did you mean `landlock`?"},
+                                         {"[]", "must be"}}) {
+        INFO(value);
+        prefix.write("etc/everest/belay.yaml", std::string{"modules: {a: {sandbox: "} + value + "}}\n");
+        CHECK_FALSE(prefix.load(text));
+        CHECK_THAT(prefix.text(), Catch::Contains(message));
+    }
 }

@@ -4,6 +4,7 @@
 // stage is named, or it runs with exactly its plan.
 #include "launcher/capability_sets.hpp"
 #include "launcher/descriptor.hpp"
+#include "launcher/landlock.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
@@ -18,6 +19,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 
 #include <fcntl.h>
@@ -61,6 +63,7 @@ StageId stage_of(const std::vector<SystemCall>& calls, std::size_t index)
         {SYS_setresuid, StageId::user_id},
         {SYS_chdir, StageId::working_directory},
         {SYS_getppid, StageId::parent_death},
+        {SYS_landlock_restrict_self, StageId::landlock},
         {SYS_seccomp, StageId::system_call_filter},
         {SYS_execveat, StageId::execution},
     };
@@ -75,7 +78,7 @@ StageId stage_of(const std::vector<SystemCall>& calls, std::size_t index)
     const auto is = [](long wanted) { return [=](const SystemCall& call) { return call.number == wanted; }; };
     const auto here = begin + static_cast<std::ptrdiff_t>(index);
     const bool verifying = std::find_if(begin, here, is(SYS_getppid)) != here;
-    if (verifying && number != SYS_seccomp && number != SYS_execveat)
+    if (verifying && number != SYS_landlock_restrict_self && number != SYS_seccomp && number != SYS_execveat)
         return StageId::verification;
     if (number == SYS_capset)
         return std::count_if(begin, here, is(SYS_capset)) == 0 ? StageId::capabilities : StageId::final_capabilities;
@@ -103,6 +106,10 @@ int start_and_report(const ProcessPlan& plan, uid_t user, int output)
     prepared.start().program = program.get();
     prepared.start().null_device = null_device.get();
     prepared.start().parent = ::getpid();
+    const auto ruleset = make_ruleset(landlock_abi(), plan.executable_below);
+    if (!ruleset)
+        return 3;
+    prepared.start().ruleset = ruleset->get();
     const auto spawned = spawn(prepared.start(), false);
     if (!spawned)
         return 3;
@@ -177,6 +184,7 @@ ProcessPlan rich(CapabilityMask capabilities)
 {
     auto plan = unprivileged(report_program(), capabilities);
     plan.limits = {{RLIMIT_NOFILE, 77, 78}, {RLIMIT_CORE, 0, 0}};
+    plan.executable_below = {"/usr", "/lib", "/lib64", std::filesystem::path{BELAY_REPORT}.parent_path()};
     return plan;
 }
 

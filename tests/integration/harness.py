@@ -35,14 +35,14 @@ os.umask(0o022)
 
 
 def wait_until(condition, what, timeout=PATIENCE):
-    """The first true value of `condition()`."""
+    """The first true value of `condition()`. `what` may be a function, which is called when time is up."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what}")
+            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
         time.sleep(0.01)
 
 
@@ -271,11 +271,11 @@ class Manager:
             if ended:
                 raise AssertionError(f"ended without {line}: {self}")
             return False
-        wait_until(seen, f"{line}: {self}", timeout)
+        wait_until(seen, lambda: f"{line}: {self}", timeout)
         return self
 
     def wait_for_log(self, text, timeout=PATIENCE):
-        wait_until(lambda: text in self.log, f"{text!r} in the log: {self}", timeout)
+        wait_until(lambda: text in self.log, lambda: f"{text!r} in the log: {self}", timeout)
 
     def send(self, number):
         self.process.send_signal(number)

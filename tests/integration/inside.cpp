@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/integration/inside.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
@@ -100,6 +103,48 @@ long gain_capabilities()
     return ::syscall(SYS_capset, &header, data);
 }
 
+/// The launcher's other children: the manager, and the other modules.
+std::vector<pid_t> neighbours(pid_t launcher, pid_t self)
+{
+    std::vector<pid_t> result;
+    std::ifstream file{"/proc/" + std::to_string(launcher) + "/task/" + std::to_string(launcher) + "/children"};
+    for (pid_t pid = 0; file >> pid;)
+        if (pid != self)
+            result.push_back(pid);
+    return result;
+}
+
+/// The first success counts; -1 with errno if there is none.
+template <typename Action>
+long any(const std::vector<pid_t>& pids, Action action)
+{
+    errno = ESRCH;
+    return std::any_of(pids.begin(), pids.end(), [&](pid_t pid) { return action(pid) >= 0; }) ? 0 : -1;
+}
+
+int open_memory(pid_t pid)
+{
+    return ::open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDWR | O_CLOEXEC);
+}
+
+long run_own_program()
+{
+    const auto path = fs::temp_directory_path() / ("standin-" + std::to_string(::getpid()));
+    std::error_code error;
+    fs::copy_file("/bin/true", path, error);
+    fs::permissions(path, fs::perms::owner_all, error);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::execl(path.c_str(), "true", nullptr);
+        ::_exit(errno);
+    }
+    int how = 0;
+    ::waitpid(child, &how, 0);
+    fs::remove(path, error);
+    errno = WEXITSTATUS(how);
+    return errno == 0 ? 0 : -1;
+}
+
 } // namespace
 
 json inside(int argc, char** argv)
@@ -132,6 +177,7 @@ json inside(int argc, char** argv)
 json attempts()
 {
     const pid_t parent = ::getppid();
+    const auto others = neighbours(parent, ::getpid());
     return {{"setuid", attempt([] { return ::setresuid(0, 0, 0); })},
             {"capset", attempt([] { return gain_capabilities(); })},
             {"user_namespace", attempt([] { return ::unshare(CLONE_NEWUSER); })},
@@ -141,6 +187,12 @@ json attempts()
                  return own ? ::mount("tmpfs", "/mnt", "tmpfs", 0, nullptr) : -1;
              })},
             {"trace_parent", attempt([=] { return ::ptrace(PTRACE_SEIZE, parent, nullptr, nullptr); })},
+            {"signal_neighbour", attempt([&] { return any(others, [](pid_t pid) { return ::kill(pid, 0); }); })},
+            {"trace_neighbour", attempt([&] {
+                 return any(others, [](pid_t pid) { return ::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr); });
+             })},
+            {"write_to_neighbour", attempt([&] { return any(others, open_memory); })},
+            {"run_own_program", attempt([] { return run_own_program(); })},
             {"raw_socket", attempt([] { return ::socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)); })}};
 }
 

@@ -274,7 +274,7 @@ class Root(TrustCase):
         self.assertEqual({name: int(status[name], 16) for name in SETS}, dict.fromkeys(SETS, NET_RAW))
         self.assertEqual(status["Uid"].split(), ["0"] * 4)
         attempts = reports["one"]["attempts"]
-        self.assertEqual({name for name, error in attempts.items() if error == 0}, {"setuid", "raw_socket"})
+        self.assertEqual({name for name, error in attempts.items() if error == 0}, {"setuid", "raw_socket", "run_own_program"})
         self.assertEqual(manager.log.count("run as root with everything root may do"), 1)
         self.assertNotEqual(reports["two"]["status"]["CapEff"], status["CapEff"])
 

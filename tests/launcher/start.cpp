@@ -2,6 +2,7 @@
 //
 // Starts real programs as root and reads what they are from inside.
 #include "launcher/capability_sets.hpp"
+#include "launcher/landlock.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
@@ -10,6 +11,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <csignal>
 #include <cstring>
 #include <map>
 #include <numeric>
@@ -20,6 +22,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 using namespace belay;
@@ -48,7 +51,7 @@ struct Outcome
     int status = 0;
 };
 
-Outcome start(const ProcessPlan& plan)
+Outcome start(const ProcessPlan& plan, pid_t out_of_reach = 0)
 {
     need_root();
     auto filter = deny_list(plan.capabilities, Subject::module);
@@ -59,6 +62,10 @@ Outcome start(const ProcessPlan& plan)
     prepared.start().program = program.get();
     prepared.start().null_device = null_device.get();
     prepared.start().parent = ::getpid();
+    const auto ruleset = make_ruleset(plan.isolate ? landlock_abi() : 0, plan.executable_below);
+    REQUIRE(ruleset);
+    prepared.start().ruleset = ruleset->get();
+    prepared.start().out_of_reach = out_of_reach;
     auto spawned = spawn(prepared.start(), true);
     REQUIRE(spawned);
     Outcome outcome;
@@ -92,6 +99,34 @@ std::string hex(CapabilityMask mask)
     std::array<char, 17> text{};
     std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(mask));
     return text.data();
+}
+
+/// A process that is what `plan` says, but for its program.
+pid_t start_neighbour(const ProcessPlan& plan)
+{
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    const FileDescriptor reader{ends[0]};
+    FileDescriptor writer{ends[1]};
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const bool ready = drop_privileges(plan).has_value() && ::prctl(PR_SET_DUMPABLE, 1) == 0 &&
+                           ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+        if (!ready || ::write(writer.get(), "", 1) != 1)
+            ::_exit(1);
+        ::pause();
+        ::_exit(0);
+    }
+    writer.reset();
+    char byte = 1;
+    REQUIRE(::read(reader.get(), &byte, 1) == 1);
+    return child;
+}
+
+void end_neighbour(pid_t pid)
+{
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
 }
 
 void check_five_sets(std::map<std::string, std::string>& status, CapabilityMask mask)
@@ -240,4 +275,42 @@ TEST_CASE("the manager's way drops everything for good")
     REQUIRE(::waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status));
     CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("in a domain of its own, a module reaches none of its user's other processes")
+{
+    if (landlock_abi() < landlock_scopes_abi) {
+        WARN("skipped: needs Landlock's ABI 6 (Linux 6.12)");
+        return;
+    }
+    auto plan = unprivileged(
+        {"/bin/sh", "-c", "kill -0 $1 2>/dev/null; echo $?; cat /proc/$1/environ >/dev/null 2>&1; echo $?", "sh"});
+    const auto neighbour = start_neighbour(plan);
+    plan.arguments.push_back(std::to_string(neighbour));
+    CHECK(start(plan).output == "1\n1\n");
+    plan.isolate = false;
+    CHECK(start(plan).output == "0\n0\n");
+    // Who is within reach although it should not be is found out before anything runs.
+    const auto outcome = start(plan, neighbour);
+    REQUIRE(outcome.failure);
+    CHECK(outcome.failure->stage == StageId::verification);
+    CHECK(outcome.output.empty());
+    end_neighbour(neighbour);
+}
+
+TEST_CASE("a module executes only what is below its directories")
+{
+    if (landlock_abi() < landlock_ptrace_abi) {
+        WARN("skipped: needs Landlock");
+        return;
+    }
+    auto plan = unprivileged({"/bin/sh", "-c", "cp /bin/true ran && ./ran; echo $?; rm -f ran; /bin/true; echo $?"});
+    plan.working_directory = "/tmp";
+    plan.executable_below = {"/usr", "/bin", "/lib", "/lib64", "/nowhere"};
+    CHECK(start(plan).output.ends_with("126\n0\n"));
+    plan.executable_below = {"/lib", "/lib64", "/nowhere"};
+    const auto outcome = start(plan);
+    REQUIRE(outcome.failure);
+    CHECK(outcome.failure->stage == StageId::execution);
+    CHECK(outcome.failure->error == EACCES);
 }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/preparation.hpp"
+
+#include "launcher/errno_text.hpp"
+#include "launcher/landlock.hpp"
+#include "launcher/seccomp_filter.hpp"
+#include "launcher/trust.hpp"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace belay::launcher {
+
+namespace {
+
+tl::expected<FileDescriptor, std::string> open_program(const LaunchPlan& plan, const std::string& path)
+{
+    auto file = plan.trust_rule ? open_trusted(path, plan.trusted_owner)
+                                : tl::expected<FileDescriptor, std::string>{::open(path.c_str(), O_PATH | O_CLOEXEC)};
+    if (!file)
+        return file;
+    struct stat status
+    {};
+    if (!*file || ::fstat(file->get(), &status) != 0)
+        return tl::unexpected("could not open " + path + ": " + errno_text(errno));
+    if (!S_ISREG(status.st_mode))
+        return tl::unexpected(path + " is not a regular file");
+    return file;
+}
+
+} // namespace
+
+Preparation::Preparation(CapabilityMask held, int null_device, pid_t manager)
+    : held_(held), null_device_(null_device), manager_(manager), landlock_abi_(landlock_abi())
+{}
+
+tl::expected<std::span<sock_filter>, std::string> Preparation::filter_for(const ProcessPlan& module)
+{
+    if (!module.filter_system_calls)
+        return std::span<sock_filter>{};
+    const auto mask = module.privileges == Privileges::kept ? held_ : module.capabilities;
+    auto& filter = filters_[mask];
+    if (filter.empty()) {
+        auto built = deny_list(mask, Subject::module);
+        if (!built)
+            return tl::unexpected(std::string{"could not build the system call filter: "} + errno_text(built.error()));
+        filter = std::move(*built);
+    }
+    return std::span{filter};
+}
+
+tl::expected<int, std::string> Preparation::ruleset_for(const ProcessPlan& module)
+{
+    if (!module.isolate)
+        return -1;
+    auto found = rulesets_.find(module.executable_below);
+    if (found == rulesets_.end()) {
+        auto made = make_ruleset(landlock_abi_, module.executable_below);
+        if (!made)
+            return tl::unexpected(made.error());
+        found = rulesets_.emplace(module.executable_below, std::move(*made)).first;
+    }
+    return found->second.get();
+}
+
+tl::expected<void, std::string> Preparation::prepare(const LaunchPlan& plan, const ProcessPlan& module,
+                                                     std::deque<PreparedStart>& starts)
+{
+    auto program = open_program(plan, module.program);
+    if (!program)
+        return tl::unexpected(program.error());
+    const auto filter = filter_for(module);
+    if (!filter)
+        return tl::unexpected(filter.error());
+    const auto ruleset = ruleset_for(module);
+    if (!ruleset)
+        return tl::unexpected(ruleset.error());
+    auto& start = starts.emplace_back(module, *filter).start();
+    start.program = program->get();
+    start.null_device = null_device_;
+    start.parent = ::getpid();
+    start.ruleset = *ruleset;
+    start.out_of_reach = *ruleset >= 0 && landlock_abi_ >= landlock_scopes_abi ? manager_ : 0;
+    programs_.push_back(std::move(*program));
+    return {};
+}
+
+} // namespace belay::launcher
