@@ -21,8 +21,10 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 using namespace belay;
@@ -193,6 +195,42 @@ TEST_CASE("the program has three descriptors, an empty standard input and the en
     CHECK(start(unprivileged({"/usr/bin/env"})).output == "PATH=/usr/bin:/bin\n");
     const auto script = "cat; i=0; while [ $i -lt 256 ]; do [ ! -e /proc/$$/fd/$i ] || echo $i; i=$((i + 1)); done";
     CHECK(start(unprivileged({"/bin/sh", "-c", script})).output == "0\n1\n2\n");
+}
+
+TEST_CASE("what the launcher blocks and ignores, a module does not")
+{
+    sigset_t blocked;
+    sigset_t before;
+    ::sigemptyset(&blocked);
+    for (const int number : {SIGINT, SIGCHLD, SIGRTMIN})
+        ::sigaddset(&blocked, number);
+    ::sigprocmask(SIG_BLOCK, &blocked, &before);
+    auto* const ignored = ::signal(SIGPIPE, SIG_IGN);
+    auto status = status_of(unprivileged({"/bin/cat", "/proc/self/status"}));
+    ::signal(SIGPIPE, ignored);
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+    for (const auto* set : {"SigBlk", "SigIgn", "SigCgt"})
+        CHECK(status[set] == "0000000000000000");
+}
+
+TEST_CASE("the launcher's keys are not the module's")
+{
+    need_root();
+    const auto keys_with_ours = [](const ProcessPlan& plan) {
+        // In a process of its own: a session keyring cannot be left again.
+        const pid_t child = ::fork();
+        if (child == 0) {
+            const bool added = ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "belay-session") >= 0 &&
+                               ::syscall(SYS_add_key, "user", "belay-secret", "x", 1, KEY_SPEC_SESSION_KEYRING) >= 0;
+            ::_exit(!added ? 2 : start(plan).output.find("belay-secret") != std::string::npos ? 1 : 0);
+        }
+        int status = 0;
+        REQUIRE(::waitpid(child, &status, 0) == child);
+        return WEXITSTATUS(status);
+    };
+    auto plan = plan_for({"/bin/cat", "/proc/keys"});
+    CHECK(keys_with_ours(plan) == 1); // it would be seen
+    CHECK(keys_with_ours(unprivileged({"/bin/cat", "/proc/keys"})) == 0);
 }
 
 TEST_CASE("limits are set before privileges go")
