@@ -19,6 +19,9 @@ namespace belay::launcher {
 
 namespace {
 
+/// The manager may ask modules to stop, then signal them, then kill them, and must tell the broker: so many times the
+/// plan's timeout is a manager that hangs.
+constexpr std::uint64_t orderly_stop_factor = 4;
 constexpr std::size_t fixed_descriptors = 2; // control and signals; the modules' status pipes follow
 
 std::uint64_t microseconds(const timeval& time)
@@ -101,10 +104,13 @@ void Launcher::read_signals()
 {
     signalfd_siginfo info{};
     while (::read(equipment_.signals.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-        if (info.ssi_signo == SIGCHLD)
+        if (info.ssi_signo == SIGCHLD) {
             reap();
-        else
-            tell(SignalReceived{.signal = static_cast<std::int32_t>(info.ssi_signo)});
+            continue;
+        }
+        if (state_ == State::running && deadline_ns_ == 0)
+            deadline_ns_ = monotonic_ns() + orderly_stop_factor * plan_.stop_timeout_ms * ns_per_ms;
+        tell(SignalReceived{.signal = static_cast<std::int32_t>(info.ssi_signo)});
     }
 }
 
@@ -287,6 +293,8 @@ void Launcher::signal_all(int number)
 void Launcher::reach_deadline()
 {
     deadline_ns_ = 0;
+    if (state_ == State::running)
+        return lose_manager("did not stop in time");
     signal_all(SIGKILL);
     if (equipment_.manager != 0)
         ::kill(equipment_.manager, SIGKILL);

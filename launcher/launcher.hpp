@@ -26,7 +26,8 @@ struct Equipment
 
 /// The root half: starts, signals and reaps what the plan names when the manager asks for it, in one loop that sleeps
 /// in ppoll(2). Allocates nothing after construction. What the manager may say is the table in launcher.cpp; anything
-/// else ends it. Without a manager every module is stopped: SIGTERM, then SIGKILL for the whole group.
+/// else ends it, and so does a stop that was asked for by a signal and takes it too long. Without a manager every
+/// module is stopped: SIGTERM, then SIGKILL for the whole group.
 class Launcher
 {
 public:

@@ -94,6 +94,7 @@ StageId stage_of(const std::vector<SystemCall>& calls, std::size_t index)
 /// The parent's side of one start: the program's report, or the failed stage, goes to `output`.
 int start_and_report(const ProcessPlan& plan, uid_t user, int output)
 {
+    const FileDescriptor program{::open(plan.program.c_str(), O_PATH | O_CLOEXEC)}; // wherever the build tree is
     if (user != 0 && (::setresgid(user, user, user) != 0 || ::setresuid(user, user, user) != 0))
         return 3;
     ::dup2(output, STDERR_FILENO);
@@ -101,7 +102,6 @@ int start_and_report(const ProcessPlan& plan, uid_t user, int output)
     if (!filter)
         return 3;
     PreparedStart prepared{plan, *filter};
-    const FileDescriptor program{::open(plan.program.c_str(), O_PATH | O_CLOEXEC)};
     const FileDescriptor null_device{::open("/dev/null", O_RDWR | O_CLOEXEC)};
     prepared.start().program = program.get();
     prepared.start().null_device = null_device.get();

@@ -344,6 +344,17 @@ TEST_CASE("signals to the launcher are told to the manager")
     CHECK(launcher.exit_code() == 0);
 }
 
+TEST_CASE("a manager that does not stop when it is told to is not waited for")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    REQUIRE(::kill(launcher.pid, SIGTERM) == 0);
+    CHECK(launcher.expect<SignalReceived>().signal == SIGTERM);
+    CHECK(launcher.exit_code() == 1);
+    CHECK_FALSE(exists(module));
+}
+
 TEST_CASE("a plan that is not sealed, or no plan at all, starts nothing")
 {
     need_root();

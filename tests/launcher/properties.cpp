@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A thousand random plans: what the program reads of itself equals its plan, to the last descriptor.
+#include "launcher/capability_sets.hpp"
+#include "launcher/descriptor.hpp"
+#include "plans.hpp"
+#include "starts.hpp"
+#include "tests/root.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <random>
+#include <set>
+#include <sstream>
+
+#include <fcntl.h>
+#include <linux/securebits.h>
+
+using namespace belay;
+using namespace belay::launcher;
+using nlohmann::json;
+
+namespace {
+
+constexpr int rounds = 1000;
+constexpr unsigned seed = 20261124;
+
+class Random
+{
+public:
+    unsigned below(unsigned limit) { return std::uniform_int_distribution<unsigned>{0, limit - 1}(engine_); }
+    bool coin() { return below(2) == 1; }
+    CapabilityMask sparse_mask() { return engine_() & engine_() & engine_(); }
+
+private:
+    std::mt19937_64 engine_{seed};
+};
+
+ProcessPlan random_plan(Random& random, CapabilityMask held)
+{
+    constexpr std::array<mode_t, 4> umasks{0, 0022, 0027, 0077};
+    constexpr std::array directories{"/", "/tmp", "/usr/share"};
+    auto plan = unprivileged({BELAY_REPORT}, random.below(4) == 0 ? 0 : random.sparse_mask() & held);
+    plan.uid = 60000 + random.below(4000);
+    plan.gid = 60000 + random.below(4000);
+    plan.groups.clear();
+    for (unsigned count = random.below(301); count > 0; --count)
+        plan.groups.push_back(70000 + random.below(100000));
+    plan.umask = umasks.at(random.below(umasks.size()));
+    plan.working_directory = directories.at(random.below(directories.size()));
+    for (unsigned count = random.below(5); count > 0; --count)
+        plan.environment.push_back("NAME" + std::to_string(count) + '=' + std::to_string(random.below(1000)));
+    for (unsigned count = random.below(3); count > 0; --count)
+        plan.arguments.push_back(std::to_string(random.below(1000)));
+    if (random.coin())
+        plan.limits.push_back({RLIMIT_NOFILE, 16 + random.below(16), 64 + random.below(1000)});
+    if (random.coin())
+        plan.limits.push_back({RLIMIT_CORE, 0, random.below(2)});
+    plan.filter_system_calls = random.below(4) != 0;
+    plan.isolate = random.below(4) != 0;
+    if (random.coin())
+        plan.executable_below = {"/usr", "/lib", "/lib64", BELAY_REPORT};
+    return plan;
+}
+
+std::string ids(unsigned id)
+{
+    const auto text = std::to_string(id);
+    return text + '\t' + text + '\t' + text + '\t' + text;
+}
+
+std::string sorted_groups(const ProcessPlan& plan)
+{
+    std::string result;
+    for (const auto group : std::set<gid_t>{plan.groups.begin(), plan.groups.end()})
+        result += std::to_string(group) + ' ';
+    return result;
+}
+
+std::string hex(CapabilityMask mask)
+{
+    std::ostringstream text;
+    text.width(16);
+    text.fill('0');
+    text << std::hex << mask;
+    return text.str();
+}
+
+json environment_of(const ProcessPlan& plan)
+{
+    auto result = json::object();
+    for (const auto& entry : plan.environment)
+        result[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
+    return result;
+}
+
+void check_status(const json& status, const ProcessPlan& plan)
+{
+    CHECK(status["Uid"] == ids(plan.uid));
+    CHECK(status["Gid"] == ids(plan.gid));
+    CHECK(status.value("Groups", "") == sorted_groups(plan));
+    for (const auto* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"})
+        CHECK(status[set] == hex(plan.capabilities));
+    CHECK(status["NoNewPrivs"] == "1");
+    CHECK(status["Seccomp"] == (plan.filter_system_calls ? "2" : "0"));
+    for (const auto* set : {"SigBlk", "SigIgn", "SigPnd"})
+        CHECK(status[set] == "0000000000000000");
+}
+
+void check_report(const json& report, const ProcessPlan& plan)
+{
+    check_status(report["status"], plan);
+    constexpr unsigned locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                                SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                                SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    CHECK(report["securebits"] == locked);
+    CHECK(report["umask"] == plan.umask);
+    CHECK(report["pdeathsig"] == SIGKILL);
+    CHECK(report["cwd"] == plan.working_directory);
+    CHECK(report["argv"] == json(plan.arguments));
+    CHECK(report["environment"] == environment_of(plan));
+    CHECK(report["sid"] == report["pid"]);
+    CHECK(report["pgid"] == report["pid"]);
+    CHECK(report["descriptors"].size() == 3);
+    CHECK(report["descriptors"]["0"] == "/dev/null");
+    for (const auto& limit : plan.limits)
+        CHECK(report["limits"][limit.resource == RLIMIT_CORE ? "CORE" : "NOFILE"] == json({limit.soft, limit.hard}));
+}
+
+} // namespace
+
+TEST_CASE("a program is what its plan says, whatever the plan says")
+{
+    need_root();
+    CapabilitySets own;
+    REQUIRE(read_capabilities(own) == 0);
+    const FileDescriptor leak{::open("/dev/null", O_RDONLY)};
+    Random random;
+    for (int round = 0; round < rounds; ++round) {
+        INFO("seed " << seed << ", round " << round);
+        const auto plan = random_plan(random, own.permitted);
+        const auto outcome = start(plan);
+        INFO(outcome.output);
+        REQUIRE_FALSE(outcome.failure);
+        check_report(json::parse(outcome.output), plan);
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/plan.hpp"
+#include "launcher/stages.hpp"
+
+#include <optional>
+#include <string>
+
+#include <sys/types.h>
+
+struct Outcome
+{
+    std::string output; ///< standard output and error
+    std::optional<belay::launcher::StageFailure> failure;
+    int status = 0; ///< wait(2)'s
+};
+
+/// Starts what `plan` says, as the launcher does, and waits for its end. `out_of_reach`: see ModuleStart. Needs root.
+Outcome start(const belay::launcher::ProcessPlan& plan, pid_t out_of_reach = 0);
