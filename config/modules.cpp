@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/capabilities.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
@@ -115,6 +116,10 @@ void add_capabilities(Workspace& work, Module& module, const Node& entry, const 
     for (const auto& item : list->items) {
         if (!item.is(Node::Kind::string))
             continue;
+        if (!capability_number(item.text))
+            report_error(work.diagnostics, item,
+                         "module `" + module.id + "` asks for the capability `" + item.text + "`, which does not exist",
+                         suggest(item.text, capability_names()));
         work.result.origins[module.id + "/capabilities/" + std::to_string(names.size())] = {
             location_of(item), item.file ? item.file->line(item.line) : std::string{}};
         names.push_back(item.text);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/capabilities.hpp"
 #include "config/executable.hpp"
-#include "config/nearest.hpp"
 #include "config/program.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
@@ -257,21 +256,17 @@ private:
     launcher::CapabilityMask grant(const Module& module, const std::string& name, const std::string& origin)
     {
         const auto what = "module `" + module.id + "` asks for the capability `" + name + "`";
-        const auto number = capability_number(name);
-        if (!number) {
-            complain(origin, what + ", which does not exist", suggest(name, capability_names()));
-            return 0;
-        }
-        if (const auto reason = amounts_to_root(capability_name(*number)); !reason.empty())
+        const int number = capability_number(name).value(); // load() has refused what does not exist
+        if (const auto reason = amounts_to_root(capability_name(number)); !reason.empty())
             warn(origin, what + ", which amounts to root: " + reason, "do without it if you can");
         const auto* policy = policy_of(module, [](const ModulePolicy& p) { return p.capabilities.has_value(); });
         const auto allows = [&](const std::string& one) { return capability_number(one) == number; };
         if (policy != nullptr && std::none_of(policy->capabilities->begin(), policy->capabilities->end(), allows))
             complain(origin, what + ", which belay.yaml does not allow", "remove it here or allow it there");
-        if ((options_.held & bit(*number)) == 0)
+        if ((options_.held & bit(number)) == 0)
             complain(origin, what + ", which this process does not hold and so cannot grant",
                      "start as root (with the capability in CapabilityBoundingSet=), or remove it from the module");
-        return bit(*number);
+        return bit(number);
     }
 
     const Configuration& configuration_;
