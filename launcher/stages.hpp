@@ -10,7 +10,7 @@
 #include <string>
 
 /// What happens between fork and exec, in order. One table (stages.cpp) is the code, the documentation and the texts of
-/// the errors.
+/// the errors; what to do about them is in remedies.cpp.
 namespace belay::launcher {
 
 enum class StageId : std::uint32_t

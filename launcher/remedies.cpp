@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/errno_text.hpp"
+#include "launcher/stages.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace belay::launcher {
+
+namespace {
+
+struct Remedy
+{
+    StageId stage;
+    int error; ///< 0: any
+    const char* text;
+};
+
+constexpr std::array remedies{
+    Remedy{StageId::bounding_set, EPERM,
+           "CAP_SETPCAP is not in the service's bounding set; add it to "
+           "CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::capabilities, EPERM,
+           "a declared capability is not in the service's bounding set; add it to "
+           "CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::ambient_set, EPERM,
+           "a declared capability is not in the service's bounding set; add it to "
+           "CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::groups, EPERM, "CAP_SETGID is missing; add it to CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::group_id, EPERM, "CAP_SETGID is missing; add it to CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::user_id, EPERM, "CAP_SETUID is missing; add it to CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::user_id, EAGAIN, "the user has too many processes; raise LimitNPROC="},
+    Remedy{StageId::limits, EPERM, "a hard limit above the service's own needs CAP_SYS_RESOURCE"},
+    Remedy{StageId::landlock, E2BIG, "domains are nested too deep: Belay itself runs in 16 of them"},
+    Remedy{StageId::working_directory, 0, "let the module's user search the directory and all above it"},
+    Remedy{StageId::verification, 0, "nothing was executed; this is a defect of Belay or of the kernel: report it"},
+    Remedy{StageId::execution, EACCES,
+           "let the module's user execute the program and search all directories above it; "
+           "see also noexec in mount(8)"},
+    Remedy{StageId::execution, ENOEXEC, "the program is for another machine, or a script without #!"},
+    Remedy{StageId::execution, ENOENT, "its dynamic loader is not installed"},
+    Remedy{StageId::fork, EAGAIN, "too many processes; raise TasksMax= or LimitNPROC="},
+};
+
+} // namespace
+
+std::string explain(const StageFailure& failure)
+{
+    std::string result = std::string{"could not "} + describe(failure.stage) + ": " + errno_text(failure.error) + " (" +
+                         errno_name(failure.error) + ')';
+    const auto fits = [&](const Remedy& remedy) {
+        return remedy.stage == failure.stage && (remedy.error == 0 || remedy.error == failure.error);
+    };
+    if (const auto* found = std::find_if(remedies.begin(), remedies.end(), fits); found != remedies.end())
+        result += std::string{"; "} + found->text;
+    return result;
+}
+
+} // namespace belay::launcher
