@@ -85,20 +85,13 @@ private:
 
     void broker(const Node& node)
     {
-        constexpr double longest = 86400;
         if (!is_mapping(node, "broker"))
             return;
         for (const auto& member : node.members) {
-            const auto& value = member.value;
-            const double seconds = value.is(Node::Kind::integer) ? value.integer : value.number;
-            if (member.key != "connect_timeout")
-                unknown(member, {"connect_timeout"});
-            else if ((!value.is(Node::Kind::integer) && !value.is(Node::Kind::number)) || seconds < 0 ||
-                     seconds > longest)
-                report_error(work_.diagnostics, value, "`connect_timeout` must be seconds, from 0 to 86400");
+            if (member.key == "connect_timeout")
+                work_.result.settings.broker.connect_timeout_ms = static_cast<std::uint32_t>(seconds(member).count());
             else
-                work_.result.settings.broker.connect_timeout_ms =
-                    static_cast<std::uint32_t>(std::lround(seconds * 1000));
+                unknown(member, {"connect_timeout"});
         }
     }
 
@@ -118,8 +111,10 @@ private:
                     limits(item.value, policy);
                 else if (item.key == "sandbox")
                     sandbox(item.value, member.key, policy);
+                else if (item.key == "restart")
+                    restart(item.value, policy.restart.emplace());
                 else
-                    unknown(item, {"capabilities", "limits", "sandbox"});
+                    unknown(item, {"capabilities", "limits", "restart", "sandbox"});
             }
         }
     }
@@ -201,6 +196,75 @@ private:
             else
                 *part->second = is_standard(member.value, member.key, module);
         }
+    }
+
+    void restart(const Node& node, RestartPolicy& chosen)
+    {
+        if (!is_mapping(node, "restart"))
+            return;
+        const std::array durations{std::pair{"delay", &chosen.delay}, std::pair{"max_delay", &chosen.max_delay},
+                                   std::pair{"stable_after", &chosen.stable_after}};
+        for (const auto& member : node.members) {
+            const auto* duration = std::find_if(durations.begin(), durations.end(),
+                                                [&](const auto& one) { return one.first == member.key; });
+            if (duration != durations.end())
+                *duration->second = seconds(member);
+            else if (member.key == "policy")
+                chosen.policy = when(member.value);
+            else if (member.key == "burst")
+                chosen.burst = static_cast<unsigned>(whole_number(member, 1, 1000));
+            else if (member.key == "success_exit_status")
+                exit_status(member, chosen.success_exit_status);
+            else
+                unknown(member, {"burst", "delay", "max_delay", "policy", "stable_after", "success_exit_status"});
+        }
+        if (chosen.max_delay < chosen.delay)
+            report_error(work_.diagnostics, node, "`max_delay` is shorter than `delay`", "let it be longer");
+    }
+
+    RestartPolicy::When when(const Node& node)
+    {
+        static const std::map<std::string, RestartPolicy::When> names{{"never", RestartPolicy::When::never},
+                                                                      {"on-failure", RestartPolicy::When::on_failure},
+                                                                      {"always", RestartPolicy::When::always}};
+        if (const auto found = names.find(node.text); node.is(Node::Kind::string) && found != names.end())
+            return found->second;
+        report_error(work_.diagnostics, node, "`policy` must be `never`, `on-failure` or `always`",
+                     suggest(node.text, {"never", "on-failure", "always"}));
+        return RestartPolicy::When::never;
+    }
+
+    std::chrono::milliseconds seconds(const Member& member)
+    {
+        constexpr double longest = 86400;
+        const auto& value = member.value;
+        const double given = value.is(Node::Kind::integer) ? value.integer : value.number;
+        const bool number = value.is(Node::Kind::integer) || value.is(Node::Kind::number);
+        if (number && given >= 0 && given <= longest)
+            return std::chrono::milliseconds{std::lround(given * 1000)};
+        report_error(work_.diagnostics, value, "`" + member.key + "` must be seconds, from 0 to 86400");
+        return {};
+    }
+
+    int whole_number(const Member& member, int least, int most)
+    {
+        const auto& value = member.value;
+        if (value.is(Node::Kind::integer) && value.integer >= least && value.integer <= most)
+            return value.integer;
+        report_error(work_.diagnostics, value,
+                     "`" + member.key + "` must be a whole number from " + std::to_string(least) + " to " +
+                         std::to_string(most));
+        return least;
+    }
+
+    /// Beside 0, as systemd's SuccessExitStatus= has it.
+    void exit_status(const Member& member, std::set<int>& statuses)
+    {
+        constexpr int most = 255;
+        if (!member.value.is(Node::Kind::sequence))
+            report_error(work_.diagnostics, member.value, "`success_exit_status` must be a list", "write [3]");
+        for (const auto& item : member.value.items)
+            statuses.insert(whole_number({member.key, member.key_node, item}, 0, most));
     }
 
     bool is_standard(const Node& node, const std::string& what, const std::string& module)

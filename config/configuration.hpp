@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -56,6 +57,24 @@ struct Access
     std::map<std::string, ModuleAccess> modules;
 };
 
+/// What happens when a module ends by itself; the names are systemd.service(5)'s. Belay's own file says so; otherwise
+/// EVerest's rule holds: one end stops all.
+struct RestartPolicy
+{
+    enum class When : std::uint8_t
+    {
+        never,      ///< EVerest's rule
+        on_failure, ///< after anything but a success; after a success the module stays ended, and the others run on
+        always,
+    };
+    When policy = When::never;
+    std::chrono::milliseconds delay{1000};         ///< before the first restart; doubles with each
+    std::chrono::milliseconds max_delay{60000};    ///< but not beyond this
+    std::chrono::milliseconds stable_after{60000}; ///< a run of this length is forgotten when it ends
+    unsigned burst = 5;                            ///< so many restarts without a stable run, then EVerest's rule
+    std::set<int> success_exit_status{0};
+};
+
 struct Module
 {
     std::string id;
@@ -63,6 +82,7 @@ struct Module
     bool standalone = false; ///< by the configuration or by `--standalone`: not spawned
     bool ignored = false;    ///< by `--ignore`: neither spawned nor waited for
     std::optional<Access> access;
+    RestartPolicy restart;
     nlohmann::json config; ///< the `module_config` object of wire-protocol.md §4.2
 };
 
@@ -86,7 +106,21 @@ struct ModulePolicy
     std::optional<std::vector<std::string>> capabilities; ///< the most it may ever have
     std::vector<launcher::ResourceLimit> limits;
     std::optional<Sandbox> sandbox;
+    std::optional<RestartPolicy> restart;
 };
+
+/// belay.yaml's most specific entry that says something: the id, else the name, else "*". Null if none does.
+template <typename Predicate>
+const ModulePolicy* policy_of(const std::map<std::string, ModulePolicy>& policies, const std::string& id,
+                              const std::string& name, Predicate speaks)
+{
+    for (const auto& key : {id, name, std::string{"*"}}) {
+        const auto found = policies.find(key);
+        if (found != policies.end() && speaks(found->second))
+            return &found->second;
+    }
+    return nullptr;
+}
 
 struct Configuration
 {

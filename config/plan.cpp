@@ -225,16 +225,10 @@ private:
                ") does not keep modules of one user from signalling each other and the manager";
     }
 
-    /// belay.yaml's most specific entry that says something: the id, else the name, else "*".
     template <typename Predicate>
     const ModulePolicy* policy_of(const Module& module, Predicate speaks) const
     {
-        for (const auto& key : {module.id, module.name, std::string{"*"}}) {
-            const auto found = configuration_.policies.find(key);
-            if (found != configuration_.policies.end() && speaks(found->second))
-                return &found->second;
-        }
-        return nullptr;
+        return config::policy_of(configuration_.policies, module.id, module.name, speaks);
     }
 
     launcher::CapabilityMask capabilities_of(const Module& module)

@@ -55,6 +55,15 @@ void Conversation::publish_metadata()
     }
 }
 
+void Conversation::publish_again()
+{
+    clear_wanted_ = false;
+    if (metadata_retained_ || !broker_.connected())
+        return;
+    metadata_published_ = false;
+    publish_metadata();
+}
+
 void Conversation::on_broker_unreachable(const std::string& why)
 {
     listener_.on_broker_failed(why);

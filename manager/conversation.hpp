@@ -42,6 +42,9 @@ public:
     void connect() { broker_.connect(); }
     [[nodiscard]] bool connected() const { return broker_.connected(); }
 
+    /// What modules read when they start, for one that starts later; nothing if it is still there.
+    void publish_again();
+
     /// Clears the retained topics that are still there; once, and as soon as the broker has acknowledged them.
     void clear_metadata();
     void announce();

@@ -58,10 +58,11 @@ void LauncherClient::send(const Packet& packet)
     }
 }
 
-void LauncherClient::start(std::uint32_t module)
+void LauncherClient::start(std::uint32_t module, std::uint32_t attempt)
 {
     launcher::Start packet;
     packet.module = module;
+    packet.attempt = attempt;
     send(packet);
 }
 

@@ -33,7 +33,7 @@ class LauncherClient
 public:
     LauncherClient(EventLoop& loop, FileDescriptor control, LauncherListener& listener);
 
-    void start(std::uint32_t module);
+    void start(std::uint32_t module, std::uint32_t attempt);
     void signal(std::uint32_t module, int signal, launcher::Scope scope);
     void notify(launcher::Notification kind, std::string_view text = {});
     void finish(int exit_code);

@@ -27,7 +27,7 @@ constexpr std::array table{
     Transition{S::starting,     E::fail_gracefully, S::draining_after_failure,
         {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
 
-    Transition{S::running,      E::all_ready,       S::running,      {all_modules_started, announce}},
+    Transition{S::running,      E::all_ready,       S::running,      {clear_metadata, all_modules_started, announce}},
     Transition{S::running,      E::stop,            S::terminating,  {sigint_received, manager_shutdown_requested, manager_force_terminating, terminate}},
     Transition{S::running,      E::stop_gracefully, S::draining,     {sigint_received, manager_shutdown_requested, ask_to_shut_down}},
     Transition{S::running,      E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},

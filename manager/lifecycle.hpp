@@ -95,7 +95,10 @@ public:
     const Transition* apply(Event event);
 
     /// Modules are being stopped.
-    [[nodiscard]] bool stopping() const { return state_ >= State::draining && state_ != State::exiting; }
+    [[nodiscard]] bool stopping() const { return ending() && state_ != State::exiting; }
+
+    /// Nothing is started any more.
+    [[nodiscard]] bool ending() const { return state_ >= State::draining; }
 
 private:
     State state_ = State::initializing;

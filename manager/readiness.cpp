@@ -27,4 +27,10 @@ Readiness::Outcome Readiness::mark(std::string_view id)
     return std::exchange(spawned_reported_, true) ? Outcome::progress : Outcome::spawned_ready;
 }
 
+void Readiness::forget(std::string_view id)
+{
+    if (spawned_.contains(id))
+        missing_spawned_.emplace(id);
+}
+
 } // namespace belay::manager

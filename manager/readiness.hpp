@@ -22,6 +22,9 @@ public:
 
     Outcome mark(std::string_view id);
 
+    /// The module ended, and a successor is waited for.
+    void forget(std::string_view id);
+
     /// Nothing is to be started, only standalone modules are waited for.
     [[nodiscard]] bool only_standalone() const { return spawned_.empty() && !standalone_.empty(); }
 

@@ -2,14 +2,12 @@
 #include "manager/supervisor.hpp"
 
 #include "launcher/stages.hpp"
-#include "manager/endpoint.hpp"
+#include "manager/exit_text.hpp"
 
 #include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <utility>
-
-#include <sys/wait.h>
 
 namespace belay::manager {
 
@@ -17,12 +15,6 @@ namespace {
 
 constexpr double ns_per_ms = 1e6;
 constexpr auto longest_flush = std::chrono::milliseconds(1000);
-
-std::string signal_name(int signal)
-{
-    const char* name = sigabbrev_np(signal);
-    return name != nullptr ? std::string{"SIG"} + name : "signal " + std::to_string(signal);
-}
 
 std::size_t longest_id(const launcher::LaunchPlan& plan)
 {
@@ -33,17 +25,6 @@ std::size_t longest_id(const launcher::LaunchPlan& plan)
 }
 
 } // namespace
-
-std::string describe_exit(int status)
-{
-    if (WIFEXITED(status))
-        return "exit code " + std::to_string(WEXITSTATUS(status));
-    if (!WIFSIGNALED(status))
-        return "wait status " + std::to_string(status);
-    const int signal = WTERMSIG(status);
-    return "killed by " + signal_name(signal) + " (" + std::to_string(signal) + ")" +
-           (WCOREDUMP(status) ? ", core dumped" : "");
-}
 
 std::set<std::string> Supervisor::awaited(const config::Configuration& configuration)
 {
@@ -83,7 +64,8 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       output_(loop, style == LogStyle::terminal, longest_id(plan)),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
-      next_announcement_(loop, [this] { apply(Event::all_ready); })
+      next_announcement_(loop, [this] { apply(Event::all_ready); }),
+      restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); })
 {}
 
 void Supervisor::start()
@@ -109,6 +91,8 @@ void Supervisor::apply(Event event)
         if (const auto limit = deadline_ms(lifecycle_.state()); limit > 0)
             deadline_.arm(std::chrono::milliseconds(limit));
     }
+    if (lifecycle_.ending())
+        restarter_.cancel();
     for (const auto step : transition->steps)
         perform(step);
     if (lifecycle_.stopping() && running_.empty()) {
@@ -166,11 +150,20 @@ void Supervisor::start_modules()
     launcher_.notify(launcher::Notification::status, "Starting " + std::to_string(plan_.modules.size()) + " modules");
     for (std::uint32_t index = 0; index < plan_.modules.size(); ++index) {
         running_[index] = {};
-        launcher_.start(index);
+        launcher_.start(index, 0);
     }
     for (const auto& [id, module] : configuration_.modules)
         if (module.standalone && !module.ignored)
             log_->info("{}: standalone, to be started by somebody else", id);
+}
+
+/// A successor reads what the first one read.
+void Supervisor::restart(std::uint32_t module, unsigned attempt)
+{
+    conversation_.publish_again();
+    running_[module] = {};
+    timeline_.record("restarted", plan_.modules[module].id, 0, monotonic_ns());
+    launcher_.start(module, attempt);
 }
 
 void Supervisor::announce()
@@ -214,6 +207,7 @@ void Supervisor::on_started(const launcher::Started& started, FileDescriptor pro
     if (id == nullptr)
         return on_launcher_gone("it started a module that is not in the plan");
     running_[started.module] = {started.pid, std::move(process)};
+    restarter_.started(started.module);
     timeline_.record("forked", *id, started.pid, started.forked_ns);
     timeline_.record("executed", *id, started.pid, started.executed_ns);
     if (output)
@@ -249,8 +243,24 @@ void Supervisor::on_exited(const launcher::Exited& exited)
             apply(Event::stopped);
         return;
     }
-    log_->error("{} (pid {}): ended unexpectedly: {}; stopping all modules", *id, exited.pid, how);
-    fail();
+    ended_by_itself(exited, *id, how);
+}
+
+void Supervisor::ended_by_itself(const launcher::Exited& exited, const std::string& id, const std::string& how)
+{
+    switch (restarter_.ended(exited.module, exited.status, how)) {
+    case Verdict::stop_all:
+        log_->error("{} (pid {}): ended unexpectedly: {}; stopping all modules", id, exited.pid, how);
+        return fail();
+    case Verdict::stay_ended: // it is not waited for any more
+        if (lifecycle_.state() == State::starting)
+            on_module_ready(id);
+        return;
+    case Verdict::restart:
+        readiness_.forget(id);
+        launcher_.notify(launcher::Notification::status, id + " ended and will be started again");
+        return;
+    }
 }
 
 void Supervisor::fail()

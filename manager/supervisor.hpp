@@ -7,6 +7,7 @@
 #include "manager/manager.hpp"
 #include "manager/module_output.hpp"
 #include "manager/readiness.hpp"
+#include "manager/restarter.hpp"
 #include "manager/status_fifo.hpp"
 #include "manager/timeline.hpp"
 
@@ -15,9 +16,6 @@
 #include <set>
 
 namespace belay::manager {
-
-/// How a process ended, for people: "exit code 3", "killed by SIGSEGV (11), core dumped". `status` is wait(2)'s.
-[[nodiscard]] std::string describe_exit(int status);
 
 /// Brings the parts together: what happens becomes an event of the lifecycle, and its steps become packets to the
 /// launcher, messages to the modules and status lines.
@@ -54,6 +52,8 @@ private:
     void fail();
     void say(Step line);
     void start_modules();
+    void restart(std::uint32_t module, unsigned attempt);
+    void ended_by_itself(const launcher::Exited& exited, const std::string& id, const std::string& how);
     void announce();
     void announce_in_time();
     void signal_modules(int signal, launcher::Scope scope);
@@ -82,6 +82,7 @@ private:
     Timer deadline_;
     Timer finish_deadline_;
     Timer next_announcement_;
+    Restarter restarter_;
     RateLimit rate_limit_;
 
     std::map<std::uint32_t, Process> running_; ///< from the request to start until the end

@@ -80,3 +80,43 @@ TEST_CASE("belay.yaml is read and its keys are checked")
     CHECK_FALSE(prefix.load("active_modules: {}\n"));
     CHECK_THAT(prefix.text(), Catch::Contains("did you mean `limits`?"));
 }
+
+TEST_CASE("a restart policy is the most specific one, and its keys are checked")
+{
+    using When = RestartPolicy::When;
+    Prefix prefix;
+    const std::string text = "active_modules:\n  a:\n    module: Thing\n    config_module: {level: 2}\n";
+    const auto restart = [&](const std::string& modules) {
+        prefix.write("etc/everest/belay.yaml", "modules: {" + modules + "}\n");
+        const auto result = prefix.load(text);
+        INFO(prefix.text());
+        REQUIRE(result);
+        return result->modules.at("a").restart;
+    };
+    CHECK(restart("").policy == When::never);
+    CHECK(restart("'*': {restart: {policy: always}}, Thing: {restart: {policy: on-failure}}").policy ==
+          When::on_failure);
+    const auto full = restart("a: {restart: {policy: always, delay: 0.2, max_delay: 3, stable_after: 9, burst: 2, "
+                              "success_exit_status: [3, 7]}}");
+    CHECK(full.delay.count() == 200);
+    CHECK(full.max_delay.count() == 3000);
+    CHECK(full.stable_after.count() == 9000);
+    CHECK(full.burst == 2);
+    CHECK(full.success_exit_status == std::set<int>{0, 3, 7});
+    const std::vector<std::pair<std::string, std::string>> mistakes{
+        {"{polcy: always}", "did you mean `policy`?"},
+        {"{policy: alway}", "did you mean `always`?"},
+        {"{delay: -1}", "`delay` must be seconds"},
+        {"{delay: 9, max_delay: 3}", "`max_delay` is shorter than `delay`"},
+        {"{burst: 0}", "`burst` must be a whole number from 1 to 1000"},
+        {"{success_exit_status: [256]}", "`success_exit_status` must be a whole number from 0 to 255"},
+        {"{success_exit_status: 3}", "must be a list"},
+        {"always", "`restart` must be a mapping"},
+    };
+    for (const auto& [value, message] : mistakes) {
+        INFO(value);
+        prefix.write("etc/everest/belay.yaml", "modules: {a: {restart: " + value + "}}\n");
+        CHECK_FALSE(prefix.load(text));
+        CHECK_THAT(prefix.text(), Catch::Contains(message) && Catch::Contains("belay.yaml:1:"));
+    }
+}

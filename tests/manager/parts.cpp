@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/access.hpp"
 #include "manager/endpoint.hpp"
+#include "manager/exit_text.hpp"
 #include "manager/module_output.hpp"
 #include "manager/readiness.hpp"
 #include "manager/status_fifo.hpp"
-#include "manager/supervisor.hpp"
 #include "manager/timeline.hpp"
 #include "manager/topics.hpp"
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+namespace belay::manager {
+
+/// "SIGTERM"; "signal 99" for one without a name.
+[[nodiscard]] std::string signal_name(int signal);
+
+/// How a process ended, for people: "exit code 3", "killed by SIGSEGV (11), core dumped". `status` is wait(2)'s.
+[[nodiscard]] std::string describe_exit(int status);
+
+} // namespace belay::manager

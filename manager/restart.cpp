@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/restart.hpp"
+
+#include <algorithm>
+
+#include <sys/wait.h>
+
+namespace belay::manager {
+
+std::optional<std::chrono::milliseconds> Backoff::next(Time started, Time ended)
+{
+    if (ended - started >= policy_.stable_after)
+        attempts_ = 0;
+    if (attempts_ == policy_.burst)
+        return std::nullopt;
+    // Twice as long each time, and up to a tenth more or less: modules that fell together do not rise together.
+    constexpr double spread = 0.1;
+    constexpr unsigned most_doublings = 30;
+    const double doubled =
+        static_cast<double>(policy_.delay.count()) * static_cast<double>(1U << std::min(attempts_, most_doublings));
+    const double jitter = 1 + spread * (2 * random_() - 1);
+    ++attempts_;
+    const double delay = std::min(doubled, static_cast<double>(policy_.max_delay.count())) * jitter;
+    return std::chrono::milliseconds{static_cast<std::chrono::milliseconds::rep>(delay)};
+}
+
+Verdict judge(const config::RestartPolicy& policy, int status)
+{
+    using When = config::RestartPolicy::When;
+    if (policy.policy == When::never)
+        return Verdict::stop_all;
+    const bool success = WIFEXITED(status) && policy.success_exit_status.contains(WEXITSTATUS(status));
+    return success && policy.policy == When::on_failure ? Verdict::stay_ended : Verdict::restart;
+}
+
+} // namespace belay::manager

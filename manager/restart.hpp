@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/configuration.hpp"
+
+#include <chrono>
+#include <functional>
+#include <optional>
+
+namespace belay::manager {
+
+/// When one module is started again after it ended by itself: exponential backoff with jitter that forgets after a
+/// stable run, and a limit. Knows no clock; times are CLOCK_MONOTONIC.
+class Backoff
+{
+public:
+    using Time = std::chrono::nanoseconds;
+
+    /// `random`: uniform in [0, 1).
+    Backoff(const config::RestartPolicy& policy, std::function<double()> random)
+        : policy_(policy), random_(std::move(random))
+    {}
+
+    /// How long to wait; nothing if there were too many restarts without a stable run.
+    std::optional<std::chrono::milliseconds> next(Time started, Time ended);
+
+    /// Restarts without a stable run until now.
+    [[nodiscard]] unsigned attempts() const { return attempts_; }
+
+private:
+    const config::RestartPolicy& policy_;
+    std::function<double()> random_;
+    unsigned attempts_ = 0;
+};
+
+/// What the policy says of an end; `status` is wait(2)'s.
+enum class Verdict
+{
+    stop_all,   ///< EVerest's rule
+    stay_ended, ///< a success: the others run on
+    restart,
+};
+Verdict judge(const config::RestartPolicy& policy, int status);
+
+} // namespace belay::manager

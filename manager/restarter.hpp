@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/plan.hpp"
+#include "manager/event_loop.hpp"
+#include "manager/restart.hpp"
+
+#include <spdlog/logger.h>
+
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+
+namespace belay::manager {
+
+/// Starts modules again that ended by themselves, as belay.yaml says of each, while the others run on.
+class Restarter
+{
+public:
+    /// `start` is called when a module's time has come.
+    Restarter(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
+              spdlog::logger& log, std::function<void(std::uint32_t module, unsigned attempt)> start);
+
+    void started(std::uint32_t module);
+
+    /// The module ended by itself with wait(2)'s `status`, which `how` describes. Logs what happens now, and why,
+    /// unless it is EVerest's rule.
+    [[nodiscard]] Verdict ended(std::uint32_t module, int status, const std::string& how);
+
+    /// The charger stops: nobody is started any more.
+    void cancel();
+
+private:
+    struct Run
+    {
+        Run(EventLoop& loop, const config::RestartPolicy& the_policy, std::function<double()> random,
+            std::function<void()> start);
+        const config::RestartPolicy& policy;
+        Backoff backoff;
+        Timer timer;
+        Backoff::Time started{};
+    };
+
+    const launcher::LaunchPlan& plan_;
+    spdlog::logger& log_;
+    std::minstd_rand random_{std::random_device{}()};
+    std::map<std::uint32_t, std::unique_ptr<Run>> runs_;
+};
+
+} // namespace belay::manager

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/restart.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <csignal>
+
+using namespace belay::manager;
+using namespace std::chrono_literals;
+using When = belay::config::RestartPolicy::When;
+
+namespace {
+
+constexpr int exit_status(int code)
+{
+    return code << 8; // wait(2)
+}
+
+belay::config::RestartPolicy policy_of(When when)
+{
+    belay::config::RestartPolicy policy;
+    policy.policy = when;
+    policy.delay = 1000ms;
+    policy.max_delay = 5000ms;
+    policy.stable_after = 60000ms;
+    policy.burst = 5;
+    return policy;
+}
+
+} // namespace
+
+TEST_CASE("each restart waits twice as long, up to a limit, and only so often")
+{
+    const auto policy = policy_of(When::always);
+    Backoff backoff{policy, [] { return 0.5; }};
+    for (const auto expected : {1000ms, 2000ms, 4000ms, 5000ms, 5000ms})
+        CHECK(backoff.next(0s, 1s) == expected);
+    CHECK(backoff.attempts() == 5);
+    CHECK_FALSE(backoff.next(0s, 1s));
+}
+
+TEST_CASE("a stable run is forgiven")
+{
+    const auto policy = policy_of(When::always);
+    Backoff backoff{policy, [] { return 0.5; }};
+    for (int i = 0; i < 5; ++i)
+        backoff.next(0s, 1s);
+    CHECK_FALSE(backoff.next(0s, 59s));
+    CHECK(backoff.next(0s, 60s) == 1000ms);
+    CHECK(backoff.next(0s, 1s) == 2000ms);
+}
+
+TEST_CASE("the delay varies by a tenth, in both directions")
+{
+    const auto policy = policy_of(When::always);
+    CHECK(Backoff{policy, [] { return 0.0; }}.next(0s, 1s) == 900ms);
+    const auto longest = Backoff{policy, [] { return 0.999999; }}.next(0s, 1s);
+    CHECK(longest >= 1099ms);
+    CHECK(longest <= 1100ms);
+}
+
+TEST_CASE("a burst of any size is counted, and its delay stays within the limit")
+{
+    auto policy = policy_of(When::always);
+    policy.burst = 1000;
+    Backoff backoff{policy, [] { return 0.5; }};
+    for (int i = 0; i < 999; ++i)
+        backoff.next(0s, 1s);
+    CHECK(backoff.next(0s, 1s) == 5000ms);
+}
+
+TEST_CASE("a policy judges how a module ended")
+{
+    auto policy = policy_of(When::never);
+    CHECK(judge(policy, exit_status(0)) == Verdict::stop_all);
+    CHECK(judge(policy, SIGSEGV) == Verdict::stop_all);
+    policy = policy_of(When::on_failure);
+    CHECK(judge(policy, exit_status(0)) == Verdict::stay_ended);
+    CHECK(judge(policy, exit_status(3)) == Verdict::restart);
+    CHECK(judge(policy, SIGKILL) == Verdict::restart);
+    policy.success_exit_status.insert(3);
+    CHECK(judge(policy, exit_status(3)) == Verdict::stay_ended);
+    policy = policy_of(When::always);
+    CHECK(judge(policy, exit_status(0)) == Verdict::restart);
+}
