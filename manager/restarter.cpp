@@ -20,7 +20,7 @@ Restarter::Run::Run(EventLoop& loop, const config::RestartPolicy& the_policy, st
 {}
 
 Restarter::Restarter(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-                     spdlog::logger& log, std::function<void(std::uint32_t module, unsigned attempt)> start)
+                     spdlog::logger& log, const std::function<void(std::uint32_t module, unsigned attempt)>& start)
     : plan_(plan), log_(log)
 {
     const auto random = [this] { return std::uniform_real_distribution<double>{}(random_); };

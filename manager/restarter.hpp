@@ -20,7 +20,7 @@ class Restarter
 public:
     /// `start` is called when a module's time has come.
     Restarter(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-              spdlog::logger& log, std::function<void(std::uint32_t module, unsigned attempt)> start);
+              spdlog::logger& log, const std::function<void(std::uint32_t module, unsigned attempt)>& start);
 
     void started(std::uint32_t module);
 
