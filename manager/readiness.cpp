@@ -27,6 +27,13 @@ Readiness::Outcome Readiness::mark(std::string_view id)
     return std::exchange(spawned_reported_, true) ? Outcome::progress : Outcome::spawned_ready;
 }
 
+std::vector<std::string> Readiness::missing() const
+{
+    std::vector<std::string> result{missing_spawned_.begin(), missing_spawned_.end()};
+    result.insert(result.end(), missing_standalone_.begin(), missing_standalone_.end());
+    return result;
+}
+
 void Readiness::forget(std::string_view id)
 {
     if (spawned_.contains(id))

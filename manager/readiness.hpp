@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 namespace belay::manager {
 
@@ -24,6 +25,9 @@ public:
 
     /// The module ended, and a successor is waited for.
     void forget(std::string_view id);
+
+    /// Those that are not ready, the ones that are started here first.
+    [[nodiscard]] std::vector<std::string> missing() const;
 
     /// Nothing is to be started, only standalone modules are waited for.
     [[nodiscard]] bool only_standalone() const { return spawned_.empty() && !standalone_.empty(); }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr double ns_per_ms = 1e6;
 constexpr auto longest_flush = std::chrono::milliseconds(1000);
+constexpr auto reminder_interval = std::chrono::seconds(10); // EVerest's modules are ready within a second
 
 std::size_t longest_id(const launcher::LaunchPlan& plan)
 {
@@ -65,6 +66,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
       next_announcement_(loop, [this] { apply(Event::all_ready); }),
+      next_reminder_(loop, [this] { remind(); }),
       restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); })
 {}
 
@@ -155,6 +157,21 @@ void Supervisor::start_modules()
     for (const auto& [id, module] : configuration_.modules)
         if (module.standalone && !module.ignored)
             log_->info("{}: standalone, to be started by somebody else", id);
+    next_reminder_.arm(reminder_interval);
+}
+
+/// Somebody who finds the charger dead must see which module it waits for.
+void Supervisor::remind()
+{
+    if (lifecycle_.state() != State::starting)
+        return;
+    std::string names;
+    for (const auto& id : readiness_.missing()) {
+        const auto pid = pid_of(id);
+        names += (names.empty() ? "" : ", ") + id + (pid > 0 ? " (pid " + std::to_string(pid) + ")" : "");
+    }
+    log_->warn("not ready yet: {}", names);
+    next_reminder_.arm(reminder_interval);
 }
 
 /// A successor reads what the first one read.
@@ -311,13 +328,17 @@ void Supervisor::on_broker_failed(const std::string& why)
     fail();
 }
 
-void Supervisor::record(std::string_view event, const std::string& module, std::uint64_t now_ns)
+pid_t Supervisor::pid_of(const std::string& module) const
 {
-    pid_t pid = 0;
     for (const auto& [index, process] : running_)
         if (plan_.modules[index].id == module)
-            pid = process.pid;
-    timeline_.record(event, module, pid, now_ns);
+            return process.pid;
+    return 0;
+}
+
+void Supervisor::record(std::string_view event, const std::string& module, std::uint64_t now_ns)
+{
+    timeline_.record(event, module, pid_of(module), now_ns);
 }
 
 void Supervisor::on_asked(const std::string& module)

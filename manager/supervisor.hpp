@@ -54,11 +54,13 @@ private:
     void start_modules();
     void restart(std::uint32_t module, unsigned attempt);
     void ended_by_itself(const launcher::Exited& exited, const std::string& id, const std::string& how);
+    void remind();
     void announce();
     void announce_in_time();
     void signal_modules(int signal, launcher::Scope scope);
     void begin_finish(int code);
     void finish();
+    [[nodiscard]] pid_t pid_of(const std::string& module) const;
     void record(std::string_view event, const std::string& module, std::uint64_t now_ns);
     [[nodiscard]] const std::string* module_id(std::uint32_t index) const;
     [[nodiscard]] static Readiness make_readiness(const config::Configuration& configuration,
@@ -82,6 +84,7 @@ private:
     Timer deadline_;
     Timer finish_deadline_;
     Timer next_announcement_;
+    Timer next_reminder_;
     Restarter restarter_;
     RateLimit rate_limit_;
 

@@ -170,6 +170,15 @@ class Failure(Lifecycle):
         self.check(START[:2] + CRASH + ["MANAGER_EXITING"], 1)
         self.assertRegex(self.manager.log, r"example \(pid \d+\): ended unexpectedly: exit code 3")
 
+    def test_module_that_never_becomes_ready_is_named(self):
+        self.prefix.behave(store={"never_ready": True})
+        self.begin("--standalone", "example_user", until=None)
+        self.observer.wait("everest/modules/example/ready")
+        self.manager.wait_for_log("not ready yet: ")
+        store = self.manager.module_pids()["store"]
+        self.assertIn(f"warning: not ready yet: store (pid {store}), example_user\n", self.manager.log)
+        self.assertEqual(self.manager.stop(), 0, self.manager)
+
     def test_module_exits_with_success_before_ready(self):
         self.prefix.behave(example={"exit_before_ready": 0}, store={"never_ready": True})
         self.begin(until=None)

@@ -82,11 +82,14 @@ TEST_CASE("readiness counts all but the ignored")
     CHECK(all.mark("a") == all_ready);
 
     Readiness mixed({"a", "b"}, {"probe", "other"});
+    CHECK(mixed.missing() == std::vector<std::string>{"a", "b", "other", "probe"});
     CHECK(mixed.mark("probe") == progress);
     CHECK(mixed.mark("a") == progress);
     CHECK(mixed.mark("b") == spawned_ready);
     CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.missing() == std::vector<std::string>{"other"});
     CHECK(mixed.mark("other") == all_ready);
+    CHECK(mixed.missing().empty());
     CHECK(Readiness({}, {"probe"}).only_standalone());
 }
 
