@@ -131,6 +131,8 @@ Environment base_environment(const Configuration& configuration, const PlanOptio
             pass(name);
     if (privileged || capable || !result.contains("PATH"))
         result["PATH"] = system_path;
+    if (privileged || capable)
+        result["PYTHONNOUSERSITE"] = "1"; // ~/.local may be written by any module: it has no say in another one
     return result;
 }
 

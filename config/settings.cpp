@@ -23,6 +23,7 @@ bool resolve_prefix(Workspace& work, fs::path& result)
         return false;
     }
     result = fs::canonical(wanted, error);
+    work.result.sources.insert(fs::absolute(wanted)); // links on the way there choose the prefix
     return !error;
 }
 
@@ -80,6 +81,7 @@ bool resolve_config_file(Workspace& work)
         work.diagnostics.warning({file.string(), 0, 0, 0}, "a configuration called .json is deprecated",
                                  "call it .yaml; JSON is YAML");
     file = yaml_instead_of_json(file);
+    work.result.sources.insert(fs::absolute(file)); // links on the way there choose the configuration
     const auto real = fs::canonical(file, error);
     settings.config_file = error ? file : real;
     return true;

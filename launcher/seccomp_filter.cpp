@@ -133,6 +133,13 @@ public:
             deny("clone3", ENOSYS);
     }
 
+    /// Of other processes: with a limit of 0 a module would end its neighbours, past what Landlock keeps it from.
+    void deny_limits_of_others()
+    {
+        if ((held_ & capability(CAP_SYS_RESOURCE)) == 0)
+            deny_argument("prlimit64", {0, SCMP_CMP_NE, 0, 0});
+    }
+
     void deny_terminal_input()
     {
         constexpr std::uint64_t all_the_kernel_reads = 0xffffffff;
@@ -197,6 +204,7 @@ tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Subje
     Builder builder{held, subject};
     builder.deny_calls();
     builder.deny_namespaces();
+    builder.deny_limits_of_others();
     builder.deny_terminal_input();
     return builder.compile();
 }

@@ -34,7 +34,8 @@ Result write(const fs::path& path, const nlohmann::json& value)
     constexpr int indent = 4;
     constexpr mode_t mode = 0644;
     const auto text = value.dump(indent) + '\n';
-    const FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, mode)};
+    const FileDescriptor file{
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, mode)};
     if (!file)
         return refusal(path, errno_text(errno));
     for (std::size_t done = 0; done < text.size();) {

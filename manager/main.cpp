@@ -75,29 +75,41 @@ Result<void> check_trust(const config::Configuration& configuration, const launc
         "privileges (a developer may give --trust-files-of USER)");
 }
 
+/// Looked at before it is opened: whoever may write its directory could have put a link to a device there, and to open
+/// /dev/watchdog is to start it.
 Result<FileDescriptor> open_status_fifo(const std::string& path)
 {
     if (path.empty())
         return FileDescriptor{};
-    FileDescriptor fifo{::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
-    if (!fifo)
-        return tl::unexpected("--status-fifo " + path + ": " +
-                              (errno == ENXIO ? "nobody reads it; open it for reading first"
-                                              : errno_text(errno) + std::string{"; create it with mkfifo"}));
+    const FileDescriptor found{::open(path.c_str(), O_PATH | O_CLOEXEC)};
+    if (!found)
+        return tl::unexpected("--status-fifo " + path + ": " + errno_text(errno) + "; create it with mkfifo");
     struct stat status
     {};
-    if (::fstat(fifo.get(), &status) != 0 || !S_ISFIFO(status.st_mode))
+    if (::fstat(found.get(), &status) != 0 || !S_ISFIFO(status.st_mode))
         return tl::unexpected("--status-fifo " + path + ": is not a named pipe; create it with mkfifo");
+    const auto same = "/proc/self/fd/" + std::to_string(found.get());
+    FileDescriptor fifo{::open(same.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+    if (!fifo)
+        return tl::unexpected("--status-fifo " + path + ": " +
+                              (errno == ENXIO ? "nobody reads it; open it for reading first" : errno_text(errno)));
     return fifo;
 }
 
+/// Nothing but a file is waited for or emptied.
 Result<FileDescriptor> open_timeline(const std::string& path)
 {
     if (path.empty())
         return FileDescriptor{};
     constexpr mode_t mode = 0644;
-    FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode)};
-    if (!file)
+    FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode)};
+    struct stat status
+    {};
+    if (!file || ::fstat(file.get(), &status) != 0)
+        return tl::unexpected("--timeline " + path + ": " + errno_text(errno));
+    if (!S_ISREG(status.st_mode))
+        return tl::unexpected("--timeline " + path + ": is not a regular file");
+    if (::ftruncate(file.get(), 0) != 0)
         return tl::unexpected("--timeline " + path + ": " + errno_text(errno));
     return file;
 }

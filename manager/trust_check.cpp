@@ -46,6 +46,19 @@ public:
             objections_.insert(directory.string() + ": " + error.message());
     }
 
+    /// What lies directly in it, where the linker looks; a prefix of /usr is too much to walk.
+    void entries(const fs::path& directory)
+    {
+        std::error_code error;
+        if (!fs::exists(directory, error))
+            return;
+        file(directory);
+        for (fs::directory_iterator at{directory, error}; !error && at != fs::directory_iterator{}; at.increment(error))
+            file(at->path());
+        if (error)
+            objections_.insert(directory.string() + ": " + error.message());
+    }
+
     /// Nobody may create what is not there yet.
     void tree_or_parent(fs::path directory)
     {
@@ -105,6 +118,8 @@ std::vector<std::string> untrusted_files(const config::Configuration& configurat
     }
     for (const auto& directory : directories)
         check.tree(directory);
+    for (const auto* libraries : {"lib", "lib64", BELAY_INSTALL_LIBDIR}) // native modules load theirs from there
+        check.entries(configuration.settings.prefix / libraries);
     return check.objections();
 }
 

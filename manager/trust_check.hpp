@@ -14,8 +14,8 @@ namespace belay::manager {
 
 /// The trust rule (launcher/trust.hpp) for every file that had a say in `plan`: the configuration's sources, the
 /// launcher (unless empty) and the modules' programs, what is in the directories of the modules that are started, and
-/// in the directories from which Python and Node load EVerest's libraries into them. One sentence for each that breaks
-/// it.
+/// in the directories from which the linker, Python and Node load EVerest's libraries into them. One sentence for each
+/// that breaks it.
 std::vector<std::string> untrusted_files(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
                                          const std::string& launcher);
 

@@ -79,7 +79,8 @@ class Charger(harness.Case):
 
     def environment(self):
         return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.everest.pw_dir,
-                "USER": "everest", "LOGNAME": "everest", "SHELL": self.everest.pw_shell, **PASSED_ON}
+                "USER": "everest", "LOGNAME": "everest", "SHELL": self.everest.pw_shell,
+                "PYTHONNOUSERSITE": "1", **PASSED_ON}
 
     def check_manager(self):
         status = status_of(self.manager.manager_pid())

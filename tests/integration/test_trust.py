@@ -110,6 +110,43 @@ class Files(TrustCase):
         helper.chmod(0o646)
         self.refuse(helper, "chmod go-w")
 
+    def test_libraries_of_native_modules(self):
+        """The linker loads them into every module, whatever its capabilities."""
+        library = self.prefix.write("lib/libframework.so.1", "")
+        (self.prefix.path / "lib/libframework.so").symlink_to(library.name)
+        self.check_runs(self.start(self.prefix, self.config))
+        os.chown(library, self.everest.pw_uid, -1)
+        self.refuse(library, "chown root")
+        os.chown(library, 0, -1)
+        library.parent.chmod(0o775)
+        self.refuse(library.parent, "chmod go-w")
+
+    def test_what_the_command_line_names_is_reached_without_help_of_others(self):
+        """A link of somebody else chooses among root's files."""
+        links = self.scratch / "links"
+        links.mkdir()
+        (links / "prefix").symlink_to(self.prefix.path)
+        (links / "charger.yaml").symlink_to(self.config)
+        config, path = self.config, self.prefix.path
+        for named in ("prefix", "charger.yaml"):
+            with self.subTest(link=named):
+                self.prefix.path = links / "prefix" if named == "prefix" else path
+                self.config = links / "charger.yaml" if named == "charger.yaml" else config
+                self.check_runs(self.start(self.prefix, self.config))
+                os.chown(links, self.everest.pw_uid, -1)
+                self.refuse(links, "chown root")
+                os.chown(links, 0, -1)
+
+    def test_what_python_users_install_for_themselves(self):
+        """What one module writes below its home must not run in another one, with that one's capabilities."""
+        self.prefix.script("Python", "module.py",
+                           "import site, sys\nsys.exit(0 if site.ENABLE_USER_SITE is False else 7)\n")
+        self.config = self.configure({"one": "Python"}, run_as_user="everest")
+        manager = self.start(self.prefix, self.config)
+        manager.wait_for_log("one (pid")
+        self.assertIn("ended unexpectedly: exit code 0", manager.log)
+        self.assertEqual(manager.wait(), 1)
+
     def test_interpreter_of_a_virtual_environment(self):
         program = self.prefix.script("Python", "module.py", "")
         python = self.prefix.write("libexec/everest/modules/Python/.venv/bin/python3", "#!/bin/sh\n", 0o755)

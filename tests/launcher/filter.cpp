@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,6 +60,7 @@ TEST_CASE("a module without capabilities is refused what it has no business with
     CHECK(refused([] { return ::syscall(SYS_finit_module, -1, "", 0); }) == EPERM);
     CHECK(refused([] { return ::syscall(SYS_kexec_file_load, -1, -1, 0, "", 0); }) == EPERM);
     CHECK(refused([] { return ::mount("none", "/proc", "proc", 0, nullptr); }) == EPERM);
+    CHECK(refused([] { return ::syscall(SYS_prlimit64, ::getppid(), RLIMIT_CPU, nullptr, nullptr); }) == EPERM);
     CHECK(refused([] { return ::ioctl(0, TIOCSTI, "x"); }) == EPERM);
     CHECK(refused([] { return ::syscall(SYS_ioctl, 0, 0x100000000UL | TIOCSTI, "x"); }) == EPERM);
 }
@@ -74,6 +76,10 @@ TEST_CASE("what modules live on is allowed")
               return ::waitpid(child, nullptr, 0);
           }) == 0);
     CHECK(error([] { return ::unshare(CLONE_FILES); }) == 0);
+    CHECK(error([] {
+              rlimit limit{};
+              return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? ::setrlimit(RLIMIT_NOFILE, &limit) : -1;
+          }) == 0);
 }
 
 TEST_CASE("a capability opens what it is for, and nothing else")
