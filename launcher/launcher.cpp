@@ -2,6 +2,7 @@
 #include "launcher/launcher.hpp"
 
 #include "launcher/clock.hpp"
+#include "launcher/complaint.hpp"
 #include "launcher/leftovers.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -66,7 +66,7 @@ int Launcher::run()
         wait();
     const auto timeout = static_cast<int>(plan_.stop_timeout_ms);
     if (!kill_leftovers(equipment_.signals.get(), timeout)) {
-        ::dprintf(STDERR_FILENO, "launcher: some processes did not end within %d ms of SIGKILL\n", timeout);
+        complain("some processes did not end within %d ms of SIGKILL", timeout);
         return exit_code_ == 0 ? 1 : exit_code_;
     }
     return exit_code_;
@@ -273,7 +273,7 @@ void Launcher::lose_manager(const char* why)
     equipment_.control.reset();
     if (state_ != State::running)
         return; // it said `finish` before it went
-    ::dprintf(STDERR_FILENO, "launcher: the manager %s; stopping all modules\n", why);
+    complain("the manager %s; stopping all modules", why);
     if (equipment_.manager != 0)
         ::kill(equipment_.manager, SIGKILL);
     state_ = State::stopping;

@@ -6,6 +6,7 @@
 // plan, speaks with nobody but the manager and systemd, and holds no capability that the plan does not need.
 
 #include "launcher/capability_sets.hpp"
+#include "launcher/complaint.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/own_privileges.hpp"
@@ -121,6 +122,7 @@ Result<int> launch(const Arguments& arguments)
     const auto null_device = settle_descriptors();
     if (!null_device)
         return tl::unexpected(null_device.error());
+    prepare_complaints();
     const auto plan = read_plan(plan_file);
     if (!plan)
         return tl::unexpected(plan.error());
@@ -149,7 +151,7 @@ int main(int argc, char** argv)
     const auto code = arguments ? launch(*arguments) : Result<int>{tl::unexpected(arguments.error())};
     if (code)
         return *code;
-    ::dprintf(STDERR_FILENO, "launcher: %s\n", code.error().c_str());
+    complain("%s", code.error().c_str());
     if (arguments) { // its end of the socket is closed by now; it is not left behind
         ::kill(arguments->manager, SIGKILL);
         ::waitpid(arguments->manager, nullptr, 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/service_manager.hpp"
 
+#include "launcher/complaint.hpp"
 #include "launcher/errno_text.hpp"
 
 #include <algorithm>
@@ -34,7 +35,7 @@ void ServiceManager::send(const char* message, std::size_t size) const noexcept
         return;
     const auto* address = reinterpret_cast<const sockaddr*>(&address_);
     if (::sendto(socket_.get(), message, size, MSG_NOSIGNAL | MSG_DONTWAIT, address, address_size_) < 0)
-        ::dprintf(STDERR_FILENO, "launcher: could not notify systemd: %s\n", errno_text(errno));
+        complain("could not notify systemd: %s", errno_text(errno));
 }
 
 void ServiceManager::notify(Notification kind, const char* text) const noexcept

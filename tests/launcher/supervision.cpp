@@ -33,7 +33,8 @@ class Running
 {
 public:
     /// `preload`: a library for the launcher itself.
-    explicit Running(const LaunchPlan& plan, const char* preload = "")
+    /// `errors`: its standard error; -1: this process's.
+    explicit Running(const LaunchPlan& plan, const char* preload = "", int errors = -1)
     {
         need_root();
         ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -44,7 +45,7 @@ public:
         const FileDescriptor memory = seal(encode(plan));
         pid = ::fork();
         REQUIRE(pid >= 0);
-        if (pid == 0)
+        if (pid == 0 && (errors < 0 || ::dup2(errors, STDERR_FILENO) >= 0))
             become_launcher(memory.get(), other.get(), preload);
     }
     ~Running()
@@ -197,6 +198,33 @@ TEST_CASE("a start that fails says in which stage")
     CHECK(failed.error == ENOENT);
     launcher.say(Finish{.exit_code = 1});
     CHECK(launcher.exit_code() == 1);
+}
+
+TEST_CASE("a standard error that nobody reads does not keep the launcher from stopping the modules")
+{
+    std::array<int, 2> both{};
+    SECTION("a pipe")
+    {
+        REQUIRE(::pipe2(both.data(), O_CLOEXEC) == 0);
+    }
+    SECTION("a terminal")
+    {
+        both[0] = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        REQUIRE((::grantpt(both[0]) == 0 && ::unlockpt(both[0]) == 0));
+        both[1] = ::open(::ptsname(both[0]), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    }
+    const FileDescriptor reader{both[0]};
+    const FileDescriptor writer{both[1]};
+    REQUIRE(::fcntl(writer.get(), F_SETFL, O_NONBLOCK) == 0);
+    while (::write(writer.get(), "full", 4) > 0) {
+    }
+    REQUIRE(::fcntl(writer.get(), F_SETFL, 0) == 0);
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})}), "", writer.get()};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    launcher.control.reset();
+    CHECK(ends(module));
+    CHECK(ends(launcher.pid));
 }
 
 TEST_CASE("the launcher keeps only the capabilities of its plan")
