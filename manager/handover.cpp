@@ -92,6 +92,10 @@ tl::expected<void, std::string> become_manager(const launcher::ProcessPlan& plan
     ::sigemptyset(&none);
     if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0)
         return failure("unblock signals", errno);
+    // The terminal's keys are for the shell.
+    const FileDescriptor null_device{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    if (!null_device || ::dup2(null_device.get(), STDIN_FILENO) < 0)
+        return failure("close standard input", errno);
     set_environment(plan);
     if (const auto dropped = launcher::drop_privileges(plan); !dropped)
         return tl::unexpected("the manager could not drop its privileges: " + launcher::explain(dropped.error()));

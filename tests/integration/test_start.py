@@ -139,6 +139,19 @@ class Small(Charger):
                           str(prefix.configs / "default_logging.cfg"), "--mqtt_everest_prefix", "everest/",
                           "--mqtt_external_prefix", "", "--mqtt_broker_socket_path", str(self.broker.socket)])
 
+    def test_standard_input_stays_with_root(self):
+        """Root's terminal is nothing that the user of the modules may read from."""
+        prefix = Prefix.small(self.scratch / "prefix")
+        self.broker.start()
+        config = prefix.configure({"one": "Thing"}, run_as_user="everest", **self.broker.settings)
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, write_end)
+        self.addCleanup(os.close, read_end)
+        manager = self.start(prefix, config, stdin=read_end).wait_for("ALL_MODULES_STARTED")
+        for pid in (manager.manager_pid(), *manager.module_pids().values()):
+            self.assertEqual(os.readlink(f"/proc/{pid}/fd/0"), "/dev/null")
+        self.assertEqual(manager.stop(), 0, manager)
+
     def test_resource_limits(self):
         prefix = Prefix.small(self.scratch / "prefix")
         prefix.write("etc/everest/belay.yaml",
