@@ -32,7 +32,8 @@ constexpr std::array refused{
     std::pair{"--db", "a configuration database is not supported; use --config"},
     std::pair{"--db-init", "a configuration database is not supported; use --config"},
     std::pair{"--reset-from-yaml", "a configuration database is not supported; the YAML file always counts"},
-    std::pair{"--recover-module-crashes", "restarting modules is not supported; let systemd restart the service"},
+    std::pair{"--recover-module-crashes",
+              "say which modules may be restarted by `restart` in belay.yaml, or let systemd restart the service"},
     std::pair{"--into-idle", "starting without modules is not supported"},
     std::pair{"--idle-on-failure", "staying without modules is not supported; let systemd restart the service"},
 };
