@@ -90,7 +90,6 @@ TEST_CASE("readiness counts all but the ignored")
     CHECK(mixed.missing() == std::vector<std::string>{"other"});
     CHECK(mixed.mark("other") == all_ready);
     CHECK(mixed.missing().empty());
-    CHECK(Readiness({}, {"probe"}).only_standalone());
 }
 
 TEST_CASE("access is the requester's own, or granted to it")
