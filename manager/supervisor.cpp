@@ -62,7 +62,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       readiness_(make_readiness(configuration, plan)),
       launcher_(loop, std::move(inheritance.control), *this),
       conversation_(loop, configuration, awaited(configuration), *log_, *this),
-      output_(loop, style == LogStyle::terminal, longest_id(plan)),
+      output_(loop, style == LogStyle::coloured, longest_id(plan)),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
       next_announcement_(loop, [this] { apply(Event::all_ready); }),
