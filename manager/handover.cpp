@@ -25,9 +25,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-tl::unexpected<std::string> failure(const std::string& what, int error)
+tl::unexpected<std::string> failure(const std::string& what, int error, const std::string& remedy = {})
 {
-    return tl::unexpected("could not " + what + ": " + errno_text(error));
+    return tl::unexpected("could not " + what + ": " + errno_text(error) + remedy);
 }
 
 constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP};
@@ -106,7 +106,7 @@ tl::expected<void, std::string> become_manager(const launcher::ProcessPlan& plan
 tl::expected<void, std::string> settle_descriptors()
 {
     if (::close_range(STDERR_FILENO + 1, ~0U, 0) != 0)
-        return failure("close the inherited descriptors (Linux 5.9 is needed)", errno);
+        return failure("close the inherited descriptors (Linux 5.11 is needed)", errno);
     int descriptor = -1;
     do {
         descriptor = ::open("/dev/null", O_RDWR);
@@ -136,7 +136,7 @@ tl::expected<std::string, std::string> find_launcher()
         return tl::unexpected("could not find this program: /proc/self/exe: " + error.message());
     auto launcher = (self.parent_path().parent_path() / "libexec/everest/launcher").string();
     if (::access(launcher.c_str(), X_OK) != 0)
-        return failure("find the launcher: " + launcher, errno);
+        return failure("find the launcher: " + launcher, errno, "; `cmake --install` puts it there");
     return launcher;
 }
 

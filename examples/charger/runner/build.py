@@ -79,8 +79,8 @@ def lay_out(events, screen, build_directory, directory, socket_path):
         code, log = run_quietly(events, ["cmake", "--install", str(build_directory), "--prefix", str(prefix),
                                          "--component", component], directory)
         if code != 0:
-            raise StageFailed(f"installing from {build_directory}", f"cmake ended with exit code {code}",
-                              f"Build the target {TARGET} there first.", log)
+            raise StageFailed(f"installing from {build_directory}", f"cmake ended with exit code {code}, as shown above",
+                              f"If a file is missing, build the target {TARGET} there first.", log)
     config = prefix / "etc/everest/config.yaml"
     text, count = re.subn(r"(?m)^(  mqtt_broker_socket_path:).*$", rf"\1 {socket_path}", config.read_text())
     if count != 1:
