@@ -25,9 +25,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-tl::unexpected<std::string> failure(const std::string& what, int error)
+tl::unexpected<std::string> failure(const std::string& what, int error, const std::string& remedy = {})
 {
-    return tl::unexpected("could not " + what + ": " + errno_text(error));
+    return tl::unexpected("could not " + what + ": " + errno_text(error) + remedy);
 }
 
 constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP};
@@ -140,8 +140,7 @@ tl::expected<std::string, std::string> find_launcher()
         return tl::unexpected("could not find this program: /proc/self/exe: " + error.message());
     auto launcher = (self.parent_path().parent_path() / "libexec/everest/launcher").string();
     if (::access(launcher.c_str(), X_OK) != 0)
-        return tl::unexpected("could not find the launcher, which belongs to this program: " + launcher + ": " +
-                              errno_text(errno) + "; install both with cmake --install");
+        return failure("find the launcher: " + launcher, errno, "; `cmake --install` puts it there");
     return launcher;
 }
 

@@ -48,18 +48,18 @@ LogStyle detect_log_style()
         return LogStyle::journal;
     const char* no_color = std::getenv("NO_COLOR");
     const bool color = no_color == nullptr || *no_color == '\0';
-    return color && isatty(STDERR_FILENO) == 1 ? LogStyle::terminal : LogStyle::plain;
+    return color && isatty(STDERR_FILENO) == 1 ? LogStyle::coloured : LogStyle::plain;
 }
 
 std::shared_ptr<spdlog::logger> make_log(LogStyle style)
 {
-    const auto mode = style == LogStyle::terminal ? spdlog::color_mode::always : spdlog::color_mode::never;
+    const auto mode = style == LogStyle::coloured ? spdlog::color_mode::always : spdlog::color_mode::never;
     auto log =
         std::make_shared<spdlog::logger>("manager", std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>(mode));
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     formatter->add_flag<PriorityFlag>('*').set_pattern(style == LogStyle::journal ? "%*%v" : "%^%l%$: %v");
     log->set_formatter(std::move(formatter));
-    log->set_level(style == LogStyle::terminal ? spdlog::level::debug : spdlog::level::info);
+    log->set_level(isatty(STDERR_FILENO) == 1 ? spdlog::level::debug : spdlog::level::info);
     log->flush_on(spdlog::level::trace);
     return log;
 }

@@ -17,14 +17,14 @@ namespace belay::manager {
 enum class LogStyle
 {
     plain,    ///< "error: text"
-    terminal, ///< the same, the level coloured
+    coloured, ///< the same, the level coloured
     journal,  ///< "<3>text", sd-daemon(3)
 };
 
 /// Colour only on a terminal and without NO_COLOR; priorities if standard error is the journal's (JOURNAL_STREAM).
 [[nodiscard]] LogStyle detect_log_style();
 
-/// On a terminal also debug lines.
+/// On a terminal, coloured or not, also debug lines.
 [[nodiscard]] std::shared_ptr<spdlog::logger> make_log(LogStyle style);
 
 /// What came from outside, made fit for a log line: control and non-ASCII bytes as `?`, cut to `limit` bytes.

@@ -29,9 +29,6 @@ public:
     /// Those that are not ready, the ones that are started here first.
     [[nodiscard]] std::vector<std::string> missing() const;
 
-    /// Nothing is to be started, only standalone modules are waited for.
-    [[nodiscard]] bool only_standalone() const { return spawned_.empty() && !standalone_.empty(); }
-
 private:
     std::set<std::string, std::less<>> spawned_;
     std::set<std::string, std::less<>> standalone_;

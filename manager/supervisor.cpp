@@ -62,7 +62,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       readiness_(make_readiness(configuration, plan)),
       launcher_(loop, std::move(inheritance.control), *this),
       conversation_(loop, configuration, awaited(configuration), *log_, *this),
-      output_(loop, style == LogStyle::terminal, longest_id(plan)),
+      output_(loop, style == LogStyle::coloured, longest_id(plan)),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
       next_announcement_(loop, [this] { apply(Event::all_ready); }),
@@ -122,10 +122,11 @@ void Supervisor::perform(Step step)
         log_->info("asking {} modules to shut down", running_.size());
         return conversation_.ask_to_shut_down();
     case Step::terminate:
-        log_->info("terminating {} modules", running_.size());
+        if (!running_.empty())
+            log_->info("terminating {} of {} modules", running_.size(), plan_.modules.size());
         return signal_modules(SIGTERM, launcher::Scope::process);
     case Step::kill:
-        log_->warn("killing {} modules that did not end", running_.size());
+        log_->warn("killing what has not ended yet: {} of {} modules", running_.size(), plan_.modules.size());
         return signal_modules(SIGKILL, launcher::Scope::tree);
     case Step::finish_succeeded:
         return begin_finish(0);
@@ -238,8 +239,9 @@ void Supervisor::on_start_failed(const launcher::StartFailed& failed)
         return on_launcher_gone("it could not start a module that is not in the plan");
     running_.erase(failed.module);
     all_clean_ = false;
-    log_->error("{}: not started: {}", *id,
-                launcher::explain({static_cast<launcher::StageId>(failed.stage), failed.error}));
+    log_->error("{}: not started: {} [{}]", *id,
+                launcher::explain({static_cast<launcher::StageId>(failed.stage), failed.error}),
+                plan_.modules[failed.module].program);
     fail();
 }
 

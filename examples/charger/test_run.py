@@ -160,7 +160,7 @@ class Refusals(unittest.TestCase):
     def test_says_which_stage_failed_and_what_helps(self):
         with tempfile.TemporaryDirectory() as empty:
             process = start("--build-dir", empty)
-            self.assert_fails(process, r"(?s)installing from .* failed.*\n +Build the target")
+            self.assert_fails(process, r"(?s)installing from .* failed.*If a file is\s+missing,\s+build\s+the\s+target")
         self.assertEqual(left_behind(process), [])
 
 

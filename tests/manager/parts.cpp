@@ -2,6 +2,7 @@
 #include "manager/access.hpp"
 #include "manager/endpoint.hpp"
 #include "manager/exit_text.hpp"
+#include "manager/log.hpp"
 #include "manager/module_output.hpp"
 #include "manager/readiness.hpp"
 #include "manager/status_fifo.hpp"
@@ -17,6 +18,7 @@
 #include <string>
 
 #include <fcntl.h>
+#include <pty.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,7 +92,6 @@ TEST_CASE("readiness counts all but the ignored")
     CHECK(mixed.missing() == std::vector<std::string>{"other"});
     CHECK(mixed.mark("other") == all_ready);
     CHECK(mixed.missing().empty());
-    CHECK(Readiness({}, {"probe"}).only_standalone());
 }
 
 TEST_CASE("access is the requester's own, or granted to it")
@@ -110,6 +111,26 @@ TEST_CASE("access is the requester's own, or granted to it")
     module.access->allow_global_write = true;
     CHECK(may_write(module, "c"));
     CHECK_FALSE(may_read(module, "c"));
+}
+
+TEST_CASE("a terminal shows debug lines, with colours and without")
+{
+    int of_us = -1;
+    int of_log = -1;
+    REQUIRE(openpty(&of_us, &of_log, nullptr, nullptr, nullptr) == 0);
+    const FileDescriptor ours{of_us};
+    const FileDescriptor terminal{of_log};
+    const FileDescriptor before{::dup(STDERR_FILENO)};
+    const Pipe pipe;
+    const auto level_with_stderr = [&](int descriptor, LogStyle style) {
+        ::dup2(descriptor, STDERR_FILENO);
+        const auto level = make_log(style)->level();
+        ::dup2(before.get(), STDERR_FILENO);
+        return level;
+    };
+    CHECK(level_with_stderr(terminal.get(), LogStyle::coloured) == spdlog::level::debug);
+    CHECK(level_with_stderr(terminal.get(), LogStyle::plain) == spdlog::level::debug);
+    CHECK(level_with_stderr(pipe.writer.get(), LogStyle::plain) == spdlog::level::info);
 }
 
 TEST_CASE("the status FIFO delivers line for line, and ends with its reader")

@@ -22,6 +22,8 @@ POLL_S = 0.02
 SETTLE_S = 0.05  # the manager's last lines about the start
 LAST_WORDS_S = 1
 PR_SET_PDEATHSIG = 1
+MANAGER_INFO = re.compile(r"(\033\[\d*m)*info\b")
+MANAGER_DEBUG = re.compile(r"(\033\[\d*m)*debug\b")
 
 
 def describe(exit_code):
@@ -125,7 +127,7 @@ class Manager(Process):
 
     def _on_line(self, line):
         if self._shown:
-            self._screen.print(line)
+            self._show(line)
         else:
             self._hidden.append(line)
 
@@ -151,8 +153,12 @@ class Manager(Process):
         """From now on, and what was printed already, but for the manager's own account of the start."""
         self._shown = True
         for line in self._hidden:
-            if not re.match(r"(\033\[\d+m)*(info|debug)\b", line):
-                self._screen.print(line)
+            if not MANAGER_INFO.match(line):
+                self._show(line)
+
+    def _show(self, line):
+        if not MANAGER_DEBUG.match(line):
+            self._screen.print(line)
 
     def events_of(self, kind):
         """The timeline: {module: event} of one kind."""
