@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -143,15 +144,16 @@ void Launcher::module_ended(std::uint32_t number)
     int status = 0;
     rusage usage{};
     ::wait4(module.pid, &status, 0, &usage);
+    // From here on the pid may be somebody else's, and tell() signals what still runs if the manager does not listen.
+    const pid_t pid = std::exchange(module.pid, 0);
+    module.pidfd.reset();
     if (module.executed)
         tell(Exited{.module = number,
-                    .pid = module.pid,
+                    .pid = pid,
                     .status = status,
                     .user_us = microseconds(usage.ru_utime),
                     .system_us = microseconds(usage.ru_stime),
                     .max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss)});
-    module.pid = 0;
-    module.pidfd.reset();
 }
 
 void Launcher::resolve_start(std::uint32_t number)

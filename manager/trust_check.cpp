@@ -27,18 +27,30 @@ public:
             objections_.insert(opened.error());
     }
 
+    /// A directory in which an interpreter looks for files that need not exist: there, sticky is not enough.
+    void closed(const fs::path& directory)
+    {
+        file(directory);
+        constexpr auto writers = fs::perms::group_write | fs::perms::others_write;
+        std::error_code error;
+        const auto mode = fs::status(directory, error).permissions();
+        const bool sticky = (mode & fs::perms::sticky_bit) != fs::perms::none; // of others, file() has complained
+        if (!error && sticky && (mode & writers) != fs::perms::none)
+            objections_.insert(directory.string() + ": others than its owner can create files there; chmod go-w");
+    }
+
     /// Also what symbolic links to directories lead to: an interpreter follows them.
     void tree(const fs::path& directory)
     {
-        file(directory);
+        closed(directory);
         std::error_code error;
         const auto real = fs::canonical(directory, error);
         if (error || !walked_.insert(real).second)
             return;
         for (fs::recursive_directory_iterator at{real, error}; !error && at != fs::recursive_directory_iterator{};
              at.increment(error)) {
-            file(at->path());
             std::error_code ignored; // of a link that leads nowhere: file() says so
+            at->is_directory(ignored) ? closed(at->path()) : file(at->path());
             if (at->is_symlink(ignored) && at->is_directory(ignored))
                 tree(at->path());
         }
@@ -69,7 +81,7 @@ public:
         }
         while (directory.has_relative_path() && !fs::exists(directory, error))
             directory = directory.parent_path();
-        file(directory);
+        closed(directory);
     }
 
     [[nodiscard]] std::vector<std::string> objections() const { return {objections_.begin(), objections_.end()}; }
@@ -112,6 +124,9 @@ std::vector<std::string> untrusted_files(const config::Configuration& configurat
     for (const auto& module : plan.modules) {
         if (!module.program.empty()) // but for a missing one, of which `--check` warns
             check.file(module.program);
+        for (const auto& argument : module.arguments) // scripts, and the scripts that are their interpreters
+            if (std::error_code ignored; argument.starts_with('/') && fs::is_regular_file(argument, ignored))
+                check.file(argument);
         directories.insert(configuration.settings.modules_dir / module.name);
         for (const auto& directory : library_directories(module))
             check.tree_or_parent(directory);

@@ -147,6 +147,19 @@ class Files(TrustCase):
         self.assertIn("ended unexpectedly: exit code 0", manager.log)
         self.assertEqual(manager.wait(), 1)
 
+    def test_sticky_directory_of_a_module(self):
+        """What is not there yet is looked for there: a library of an interpreter's."""
+        (self.prefix.modules / "Thing").chmod(0o1777)
+        self.refuse(self.prefix.modules / "Thing", "others than its owner can create files there")
+
+    def test_interpreter_that_is_a_script(self):
+        self.prefix.script("Script", "Script", f"#!{self.scratch}/interpreter\n")
+        interpreter = self.scratch / "interpreter"
+        interpreter.write_text("#!/bin/sh\nexec sleep 60\n")
+        interpreter.chmod(0o757)
+        self.config = self.configure({"one": "Script"}, run_as_user="everest")
+        self.refuse(interpreter, "chmod go-w")
+
     def test_interpreter_of_a_virtual_environment(self):
         program = self.prefix.script("Python", "module.py", "")
         python = self.prefix.write("libexec/everest/modules/Python/.venv/bin/python3", "#!/bin/sh\n", 0o755)
