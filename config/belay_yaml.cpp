@@ -144,7 +144,7 @@ private:
                 report_error(work_.diagnostics, item, "a capability must be a name such as CAP_NET_RAW");
             else if (!capability_number(item.text))
                 report_error(work_.diagnostics, item, "there is no capability `" + item.text + '`',
-                             suggest(item.text, capability_names()));
+                             suggest_capability(item.text));
             else
                 policy.capabilities->push_back(item.text);
         }
@@ -184,8 +184,7 @@ private:
         auto& chosen = policy.sandbox.emplace();
         const std::array parts{std::pair{"landlock", &chosen.landlock}, std::pair{"seccomp", &chosen.seccomp}};
         if (!node.is(Node::Kind::mapping)) {
-            for (const auto& [name, part] : parts)
-                *part = is_standard(node, "sandbox", module);
+            chosen.landlock = chosen.seccomp = is_standard(node, "sandbox", module);
             return;
         }
         for (const auto& member : node.members) {
@@ -219,7 +218,8 @@ private:
                 unknown(member, {"burst", "delay", "max_delay", "policy", "stable_after", "success_exit_status"});
         }
         if (chosen.max_delay < chosen.delay)
-            report_error(work_.diagnostics, node, "`max_delay` is shorter than `delay`", "let it be longer");
+            report_error(work_.diagnostics, node, "`max_delay` (60 unless given) is shorter than `delay`",
+                         "let it be longer");
     }
 
     RestartPolicy::When when(const Node& node)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/capabilities.hpp"
 
+#include "config/nearest.hpp"
+
 #include <sys/capability.h>
 
 #include <algorithm>
@@ -49,12 +51,14 @@ std::optional<int> capability_number(const std::string& name)
     return number;
 }
 
-std::vector<std::string> capability_names()
+std::string suggest_capability(const std::string& name)
 {
-    std::vector<std::string> result;
+    if (const auto number = capability_number("CAP_" + name))
+        return "did you mean `" + capability_name(*number) + "`?";
+    std::vector<std::string> names;
     for (int number = 0; number <= last_capability(); ++number)
-        result.push_back(capability_name(number));
-    return result;
+        names.push_back(capability_name(number));
+    return suggest(name, names);
 }
 
 std::string amounts_to_root(const std::string& name)

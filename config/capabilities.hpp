@@ -17,8 +17,8 @@ std::optional<int> capability_number(const std::string& name);
 /// The name in capital letters.
 std::string capability_name(int number);
 
-/// All names this kernel has.
-std::vector<std::string> capability_names();
+/// suggest() for a name that capability_number() refuses; Docker and Kubernetes leave the CAP_ out.
+std::string suggest_capability(const std::string& name);
 
 /// Why holding the capability amounts to being root; empty if it does not.
 std::string amounts_to_root(const std::string& name);

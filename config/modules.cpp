@@ -119,7 +119,7 @@ void add_capabilities(Workspace& work, Module& module, const Node& entry, const 
         if (!capability_number(item.text))
             report_error(work.diagnostics, item,
                          "module `" + module.id + "` asks for the capability `" + item.text + "`, which does not exist",
-                         suggest(item.text, capability_names()));
+                         suggest_capability(item.text));
         work.result.origins[module.id + "/capabilities/" + std::to_string(names.size())] = {
             location_of(item), item.file ? item.file->line(item.line) : std::string{}};
         names.push_back(item.text);

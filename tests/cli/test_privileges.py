@@ -36,6 +36,7 @@ class Capabilities(WithPrefix):
         belay = self.prefix.path / "etc/everest/belay.yaml"
         for text, expected in (
                 ("modules: {a: {capabilities: [CAP_NET_RAV]}}\n", "1:30: error: there is no capability `CAP_NET_RAV`"),
+                ("modules: {a: {capabilities: [NET_RAW]}}\n", "did you mean `CAP_NET_RAW`?"),
                 ("module: {}\n", "1:1: error: unknown key `module`"),
                 ("modules: {a: {capabilites: []}}\n", "did you mean `capabilities`?"),
                 ("modules: {a: {capabilities: CAP_NET_RAW}}\n", "1:29: error: `capabilities` must be a list"),

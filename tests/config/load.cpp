@@ -107,7 +107,7 @@ TEST_CASE("a restart policy is the most specific one, and its keys are checked")
         {"{polcy: always}", "did you mean `policy`?"},
         {"{policy: alway}", "did you mean `always`?"},
         {"{delay: -1}", "`delay` must be seconds"},
-        {"{delay: 9, max_delay: 3}", "`max_delay` is shorter than `delay`"},
+        {"{delay: 9, max_delay: 3}", "`max_delay` (60 unless given) is shorter than `delay`"},
         {"{burst: 0}", "`burst` must be a whole number from 1 to 1000"},
         {"{success_exit_status: [256]}", "`success_exit_status` must be a whole number from 0 to 255"},
         {"{success_exit_status: 3}", "must be a list"},

@@ -254,6 +254,7 @@ TEST_CASE("a sandbox is switched off part by part, with a warning for each")
     CHECK(prefix.diagnostics.all().empty());
     CHECK(sandbox("'off'") == std::pair{false, false});
     CHECK_THAT(prefix.text(), Catch::Contains("`sandbox` is off for `a`"));
+    CHECK(prefix.diagnostics.count(Severity::warning) == 1);
     CHECK(sandbox("{landlock: off}") == std::pair{false, true});
     CHECK_THAT(prefix.text(), Catch::Contains("`landlock` is off for `a`"));
     CHECK(sandbox("{seccomp: off, landlock: standard}") == std::pair{true, false});
