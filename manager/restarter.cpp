@@ -37,6 +37,11 @@ void Restarter::started(std::uint32_t module)
     runs_.at(module)->started = now();
 }
 
+double Restarter::age_s(std::uint32_t module) const
+{
+    return std::chrono::duration<double>{now() - runs_.at(module)->started}.count();
+}
+
 Verdict Restarter::ended(std::uint32_t module, int status, const std::string& how)
 {
     auto& run = *runs_.at(module);

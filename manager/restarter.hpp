@@ -24,6 +24,9 @@ public:
 
     void started(std::uint32_t module);
 
+    /// Seconds since it was started last.
+    [[nodiscard]] double age_s(std::uint32_t module) const;
+
     /// The module ended by itself with wait(2)'s `status`, which `how` describes. Logs what happens now, and why,
     /// unless it is EVerest's rule.
     [[nodiscard]] Verdict ended(std::uint32_t module, int status, const std::string& how);

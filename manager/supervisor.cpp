@@ -267,18 +267,19 @@ void Supervisor::on_exited(const launcher::Exited& exited)
 
 void Supervisor::ended_by_itself(const launcher::Exited& exited, const std::string& id, const std::string& how)
 {
-    switch (restarter_.ended(exited.module, exited.status, how)) {
-    case Verdict::stop_all:
-        log_->error("{} (pid {}): ended unexpectedly: {}; stopping all modules", id, exited.pid, how);
+    const bool was_ready = std::ranges::count(readiness_.missing(), id) == 0;
+    const auto verdict = restarter_.ended(exited.module, exited.status, how);
+    if (verdict == Verdict::stop_all) {
+        log_->error("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all modules", id,
+                    exited.pid, how, restarter_.age_s(exited.module), was_ready ? "" : ", before it was ready");
         return fail();
-    case Verdict::stay_ended: // it is not waited for any more
-        if (lifecycle_.state() == State::starting)
-            on_module_ready(id);
-        return;
-    case Verdict::restart:
+    }
+    if (verdict == Verdict::stay_ended && !was_ready) // it is not waited for any more
+        return on_module_ready(id);
+    if (verdict == Verdict::restart) {
         readiness_.forget(id);
+        next_announcement_.disarm(); // its successor's readiness brings another
         launcher_.notify(launcher::Notification::status, id + " ended and will be started again");
-        return;
     }
 }
 

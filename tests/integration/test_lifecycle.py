@@ -168,7 +168,8 @@ class Failure(Lifecycle):
         self.prefix.behave(example={"exit_before_ready": 3}, store={"never_ready": True})
         self.begin(until=None)
         self.check(START[:2] + CRASH + ["MANAGER_EXITING"], 1)
-        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended unexpectedly: exit code 3")
+        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended unexpectedly: exit code 3, \d\.\d s after its "
+                                           r"start, before it was ready; stopping all modules")
 
     def test_module_that_never_becomes_ready_is_named(self):
         self.prefix.behave(store={"never_ready": True})

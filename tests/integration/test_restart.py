@@ -16,9 +16,9 @@ MOST_MS = 20  # from the end of its backoff until the successor executes
 
 
 class Restart(harness.Case):
-    def begin(self, restart, until="ALL_MODULES_STARTED"):
+    def begin(self, restart, until="ALL_MODULES_STARTED", whom="example"):
         self.timeline = self.scratch / "timeline"
-        self.prefix.write("etc/everest/belay.yaml", json.dumps({"modules": {"example": {"restart": restart}}}))
+        self.prefix.write("etc/everest/belay.yaml", json.dumps({"modules": {whom: {"restart": restart}}}))
         config = self.prefix.configure(MODULES, run_as_user="everest", **self.broker.settings)
         self.manager = self.start(self.prefix, config, "--timeline", str(self.timeline))
         if until:
@@ -76,6 +76,19 @@ class Restart(harness.Case):
         self.assertNotIn("example", self.manager.module_pids())
         self.manager.send(signal.SIGINT)
         self.check_end(START + STOP, 0)
+
+    def test_success_before_a_second_ready_holds_nobody_up(self):
+        """The successor of one module ends before it is ready; the successor of another still gets the announcement."""
+        self.begin({"policy": "on-failure", "delay": 0.1}, whom="*")
+        self.prefix.behave(example={"exit_before_ready": 0})
+        self.kill("example")
+        self.manager.wait_for_log("example: ended: exit code 0, which counts as success")
+        announced = self.manager.status().count("ALL_MODULES_STARTED")
+        self.kill("store")
+        wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") > announced, "another announcement")
+        self.manager.send(signal.SIGINT)
+        self.assertEqual(self.manager.wait(), 0, self.manager)
+        self.assert_nothing_left(self.manager, self.broker)
 
     def test_stop_while_a_restart_is_due(self):
         self.begin({"policy": "always", "delay": 600, "max_delay": 600})
