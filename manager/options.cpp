@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/options.hpp"
 
+#include "config/nearest.hpp"
+
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -13,19 +16,25 @@ namespace belay::manager {
 
 namespace {
 
-constexpr const char* description =
-    "Starts the modules of an EVerest charger: each as an unprivileged user, with exactly the\n"
-    "capabilities declared for it, configured over MQTT, supervised until the end.";
+constexpr const char* description = "Starts the modules of an EVerest charger: each as an unprivileged user, with\n"
+                                    "exactly the capabilities declared for it, configured over MQTT, supervised\n"
+                                    "until the end.";
 
 constexpr const char* examples = R"(Examples:
-  manager --config /etc/everest/charger.yaml       start a charger (what a unit does)
-  manager --prefix /opt/everest --config sil       /opt/everest/etc/everest/sil.yaml
-  manager --check --config charger.yaml            validate, touch nothing; 0 if valid
-  manager --check --dump out --config charger.yaml and write what modules will be told
-  manager --config charger.yaml --standalone evse  wait for `evse`, started by hand
+  manager --config /etc/everest/charger.yaml
+      start a charger (what a unit does)
+  manager --prefix /opt/everest --config sil
+      the same, from /opt/everest/etc/everest/sil.yaml
+  manager --check --config charger.yaml
+      validate, touch nothing; exit code 0 if valid
+  manager --check --dump out --config charger.yaml
+      and write what modules will be told
+  manager --config charger.yaml --standalone evse
+      wait for `evse`, which is started by hand
 
-Exit codes: 0 stopped on request or valid; 1 anything else, explained on standard error.
-Environment: MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override the broker; NO_COLOR.)";
+Exit codes: 0 stopped on request, or valid; 1 anything else, explained on
+standard error. Environment: MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override
+the broker; NO_COLOR.)";
 
 /// EVerest's options for what this version cannot do: refusing is better than ignoring.
 constexpr std::array refused{
@@ -66,12 +75,11 @@ struct Raw
 
 void add_everest_options(CLI::App& app, Options& options, Raw& raw)
 {
-    app.add_option("--prefix", options.load.prefix, "Installed EVerest prefix")->type_name("DIR");
-    app.add_option("--config", options.load.config, "Configuration: a file, or a name in PREFIX/etc/everest")
-        ->type_name("FILE");
+    app.add_option("--prefix", options.load.prefix, "EVerest's directory, if not that of the build")->type_name("DIR");
+    app.add_option("--config", options.load.config, "A file, or a name in PREFIX/etc/everest")->type_name("FILE");
     app.add_option("--conf", raw.deprecated_config, "Deprecated: same as --config")->type_name("FILE");
     app.add_flag("--check", options.check, "Validate the configuration and exit");
-    app.add_option("--dump", options.dump, "Write the resolved configuration and manifests as JSON")->type_name("DIR");
+    app.add_option("--dump", options.dump, "Write resolved configuration and manifests")->type_name("DIR");
     app.add_option("--dumpmanifests", options.dump_manifests, "Write every installed manifest and exit")
         ->type_name("DIR");
     app.add_option("-s,--standalone", raw.standalone, "Modules that are started by hand, and waited for")
@@ -87,11 +95,27 @@ void add_everest_options(CLI::App& app, Options& options, Raw& raw)
 
 void add_own_options(CLI::App& app, Options& options)
 {
-    app.add_option("--trust-files-of", options.trust_files_of,
-                   "Treat files of this user as root's: for a developer's build tree, never on a charger")
+    app.add_option("--trust-files-of", options.trust_files_of, "Files of USER count as root's: not on a charger")
         ->type_name("USER");
-    app.add_option("--timeline", options.timeline, "Write when each module was forked … ready, as JSON lines")
-        ->type_name("FILE");
+    app.add_option("--timeline", options.timeline, "Write when each module was forked ... ready")->type_name("FILE");
+}
+
+/// The first option that `app` does not have, and the one that was probably meant.
+std::string explain_unknown(const CLI::App& app, int argc, char** argv)
+{
+    std::vector<std::string> names;
+    for (const auto* option : app.get_options())
+        for (const auto& name : option->get_lnames())
+            names.push_back("--" + name);
+    for (int i = 1; i < argc; ++i) {
+        const std::string argument = argv[i];
+        const auto name = argument.substr(0, argument.find('='));
+        if (name.size() > 2 && name.starts_with("--") && std::ranges::count(names, name) == 0) {
+            const auto best = config::nearest(name, names);
+            return "unknown option `" + name + '`' + (best.empty() ? "" : "; did you mean `" + best + "`?");
+        }
+    }
+    return {};
 }
 
 /// Whatever follows one of these is refused with its own sentence, not as an unknown option.
@@ -139,6 +163,9 @@ Options parse_options(int argc, char** argv)
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {
         std::exit(app.exit(success));
+    } catch (const CLI::ExtrasError& error) {
+        const auto unknown = explain_unknown(app, argc, argv);
+        refuse((unknown.empty() ? error.what() : unknown) + "; see --help");
     } catch (const CLI::ParseError& error) {
         refuse(std::string{error.what()} + "; see --help");
     }
