@@ -140,6 +140,20 @@ class End(unittest.TestCase):
         self.assertIn("killed by SIGKILL", errors)
 
 
+class Remedies(unittest.TestCase):
+    """What cmake says, line breaks included, and what helps; its words are those of real runs."""
+
+    def test_follow_the_log(self):
+        sys.path.insert(0, str(RUN.parent / "runner"))
+        from build import remedy  # pylint: disable=import-outside-toplevel
+        for log, expected in (
+                (["  file INSTALL cannot copy file", '  "a" to "b": No', "  space left on device."], "Free some space"),
+                (["ninja: error: Error writing to build log: Read-only file system"], "able to write"),
+                (["CMake Error: Unable to (re)create the private pkgRedirects directory:"], "able to write"),
+                (["error: expected ;"], "Mend it")):
+            self.assertIn(expected, remedy(log, "Mend it."))
+
+
 class Refusals(unittest.TestCase):
     def assert_fails(self, process, pattern):
         with process:

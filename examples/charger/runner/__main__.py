@@ -78,7 +78,7 @@ def run(events, screen, build_directory, seconds):
         names = module_names(events, prefix, directory)
         screen.progress("Starting", "the broker")
         with Broker(events, directory, socket_path, USER) as broker, \
-                Manager(events, screen, prefix, directory) as manager:
+                Manager(events, screen, prefix, directory, len(names)) as manager:
             manager.wait_until_ready()
             deadline = time.monotonic() + seconds
             rows = look(manager, names)

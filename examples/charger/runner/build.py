@@ -37,6 +37,16 @@ def run_quietly(events, command, directory, on_line=lambda line: None):
     return code, log
 
 
+def remedy(log, otherwise):
+    """What helps, if the log says what is the matter."""
+    text = " ".join(" ".join(log).split())  # cmake breaks its lines anywhere
+    if "No space left on device" in text:
+        return "Free some space on that file system."
+    if re.search(r"Read-only file system|failed to open for writing|Unable to \(re\)create", text):
+        return "cmake must be able to write to the build directory: take a copy of the project that can be written."
+    return otherwise
+
+
 def build(events, screen, source):
     """The build directory; what is built there already is not built again."""
     directory = source / "build" / PRESET
@@ -45,7 +55,7 @@ def build(events, screen, source):
         code, log = run_quietly(events, ["cmake", "--preset", PRESET], source)
         if code != 0:
             raise StageFailed("configuring the build", f"cmake ended with exit code {code}, as shown above",
-                              f"Remove {directory} if it comes from elsewhere, and try again.", log)
+                              remedy(log, f"Remove {directory} if it comes from elsewhere, and try again."), log)
 
     def show(line):
         if step := re.match(r"\[\d+/\d+\]", line):
@@ -54,7 +64,7 @@ def build(events, screen, source):
     code, log = run_quietly(events, ["cmake", "--build", "--preset", PRESET, "--target", TARGET], source, show)
     if code != 0:
         raise StageFailed("building", f"cmake ended with exit code {code}, as shown above",
-                          f"Mend what the compiler says; if it says nothing, remove {directory}.", log)
+                          remedy(log, f"Mend what the compiler says; if it says nothing, remove {directory}."), log)
     return directory
 
 
@@ -79,8 +89,9 @@ def lay_out(events, screen, build_directory, directory, socket_path):
         code, log = run_quietly(events, ["cmake", "--install", str(build_directory), "--prefix", str(prefix),
                                          "--component", component], directory)
         if code != 0:
-            raise StageFailed(f"installing from {build_directory}", f"cmake ended with exit code {code}, as shown above",
-                              f"If a file is missing, build the target {TARGET} there first.", log)
+            raise StageFailed(f"installing from {build_directory}",
+                              f"cmake ended with exit code {code}, as shown above",
+                              remedy(log, f"If a file is missing, build the target {TARGET} there first."), log)
     config = prefix / "etc/everest/config.yaml"
     text, count = re.subn(r"(?m)^(  mqtt_broker_socket_path:).*$", rf"\1 {socket_path}", config.read_text())
     if count != 1:

@@ -101,8 +101,9 @@ class Manager(Process):
     """bin/manager with the example's configuration. Its output comes through a pseudo-terminal, so that it puts the
     module's id in front of each line wherever our output goes."""
 
-    def __init__(self, events, screen, prefix, directory):
+    def __init__(self, events, screen, prefix, directory, modules):
         self.stopped_with = None
+        self._modules = modules  # how many
         self._screen = screen
         self._hidden = []  # what was printed before show_output()
         self._shown = False
@@ -144,8 +145,8 @@ class Manager(Process):
             if why:
                 self._read_for(LAST_WORDS_S)
                 raise StageFailed("starting the charger", why, "What it said is above.", self._hidden)
-            started = self.events_of("ready")
-            self._screen.progress("Starting", f"{len(started)} modules are ready" if started else "the charger")
+            ready = len(self.events_of("ready"))
+            self._screen.progress("Starting", f"the charger: {ready} of {self._modules} modules are ready")
             self._events.wait(POLL_S)
         self._read_for(SETTLE_S)
 
