@@ -67,7 +67,11 @@ private:
     tl::unexpected<std::string> failure() const
     {
         const std::string error = error_.empty() ? errno_text(errno) : error_;
-        return tl::unexpected((where_ == path_ ? where_ : where_ + " (on the way to " + path_ + ")") + ": " + error);
+        if (where_ == path_)
+            return tl::unexpected(where_ + ": " + error);
+        // Nobody should give somebody's home to root.
+        const auto* elsewhere = owned_by_other_ ? ", or put the file below directories of root's" : "";
+        return tl::unexpected(where_ + " (on the way to " + path_ + "): " + error + elsewhere);
     }
 
     void restart()
@@ -95,6 +99,7 @@ private:
             return false;
         is_symlink_ = S_ISLNK(status.st_mode);
         error_ = objection(status, trusted_owner_);
+        owned_by_other_ = status.st_uid != 0 && status.st_uid != trusted_owner_;
         return error_.empty();
     }
 
@@ -137,6 +142,7 @@ private:
     std::string where_;
     std::string error_;
     bool is_symlink_ = false;
+    bool owned_by_other_ = false;
     int symlinks_ = 0;
 };
 

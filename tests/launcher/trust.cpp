@@ -90,6 +90,7 @@ TEST_CASE("each component of the path counts")
         REQUIRE(::chown((tree.root / "dir").c_str(), somebody, 0) == 0);
         REQUIRE(::chmod((tree.root / "dir").c_str(), 01755) == 0);
         CHECK(contains(tree.objection(), "belongs to uid 64999"));
+        CHECK(contains(tree.objection(), "chown root, or put the file below directories of root's"));
     }
 }
 
