@@ -7,6 +7,7 @@
 // The layout changes with the program, and old plans are no seeds. So an input is either a plan (it begins with 'B', as
 // the magic number does) or changes to a valid one, each: where (2 bytes), how (1 byte), what (1 byte).
 #include "launcher/plan.hpp"
+
 #include "tests/fuzz/require.hpp"
 #include "tests/launcher/plans.hpp"
 
