@@ -11,6 +11,7 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -74,7 +75,7 @@ public:
                                  "modules without capabilities of their own run as root with everything root may do",
                                  "set `run_as_user` under `settings`");
         if (options_.landlock_abi < launcher::landlock_scopes_abi &&
-            std::any_of(plan.modules.begin(), plan.modules.end(), [](const auto& one) { return one.isolate; }))
+            std::any_of(plan.modules.begin(), plan.modules.end(), [](const auto& one) { return one.landlock.isolate; }))
             diagnostics_.warning({}, what_landlock_lacks(), "use Linux 6.12 or newer, and keep `landlock` in lsm=");
         plan.manager = plan_manager();
         return plan;
@@ -177,10 +178,14 @@ private:
     {
         const auto* policy = policy_of(module, [](const ModulePolicy& p) { return p.sandbox.has_value(); });
         const auto sandbox = policy == nullptr ? Sandbox{} : *policy->sandbox;
-        process.filter_system_calls = sandbox.seccomp;
-        process.isolate = sandbox.landlock && process.privileges != launcher::Privileges::kept;
-        if (process.isolate && process.change_identity)
-            process.executable_below = executable_places(module, process.program);
+        process.system_call_policy =
+            sandbox.seccomp ? launcher::SystemCallPolicy::deny_list : launcher::SystemCallPolicy::any;
+        process.landlock.isolate = sandbox.landlock && process.privileges != launcher::Privileges::kept;
+        if (!process.landlock.isolate || !process.change_identity)
+            return;
+        process.landlock.handled_fs = LANDLOCK_ACCESS_FS_EXECUTE;
+        for (auto& place : executable_places(module, process.program))
+            process.landlock.paths.push_back({std::move(place), LANDLOCK_ACCESS_FS_EXECUTE});
     }
 
     /// What root installs programs to; not what the module's user can write: home, /tmp, /run, /dev/shm, /var.

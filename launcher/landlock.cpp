@@ -1,19 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/landlock.hpp"
 
-#include "launcher/errno_text.hpp"
+#include "launcher/descriptor.hpp"
+#include "launcher/raw_calls.hpp"
+#include "launcher/stage_functions.hpp"
 
-#include <cerrno>
-#include <cstdint>
+#include <algorithm>
+#include <array>
 
 #include <fcntl.h>
 #include <linux/landlock.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace belay::launcher {
 
 namespace {
+
+// Debian 12's header ends with ABI 2.
+constexpr std::uint64_t access_refer = 1U << 13U;
+constexpr std::uint64_t access_truncate = 1U << 14U;
+constexpr std::uint64_t access_ioctl_device = 1U << 15U;
+constexpr std::uint64_t first_rights = (1U << 13U) - 1; // ABI 1
+constexpr std::uint64_t both_port_rights = 3;           // bind, connect
+constexpr std::uint64_t scope_abstract_unix_socket = 1U << 0U;
+constexpr std::uint64_t scope_signal = 1U << 1U;
+constexpr int rule_port = 2; // LANDLOCK_RULE_NET_PORT
+
+/// What a rule for a file that is no directory may name.
+constexpr std::uint64_t rights_of_files = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                                          LANDLOCK_ACCESS_FS_READ_FILE | access_truncate | access_ioctl_device;
 
 /// struct landlock_ruleset_attr of Linux 6.12; older kernels take it as long as what they do not know is 0.
 struct RulesetAttributes
@@ -23,12 +39,63 @@ struct RulesetAttributes
     std::uint64_t scoped = 0;
 };
 
-constexpr std::uint64_t scope_abstract_unix_socket = 1U << 0U;
-constexpr std::uint64_t scope_signal = 1U << 1U;
-
-tl::unexpected<std::string> failure(const std::string& what, int error)
+struct PortAttributes
 {
-    return tl::unexpected("could not " + what + ": " + errno_text(error) + " (" + errno_name(error) + ')');
+    std::uint64_t allowed_access;
+    std::uint64_t port;
+};
+
+struct Since
+{
+    int abi;
+    std::uint64_t rights;
+};
+
+constexpr std::array file_rights{Since{1, first_rights}, Since{2, access_refer}, Since{3, access_truncate},
+                                 Since{5, access_ioctl_device}};
+
+RulesetAttributes attributes_of(const LandlockPlan& plan, int abi) noexcept
+{
+    RulesetAttributes result;
+    result.handled_access_fs = plan.handled_fs & landlock_file_rights(abi);
+    result.handled_access_net = plan.handled_net & landlock_port_rights(abi);
+    if (plan.isolate && abi >= landlock_scopes_abi)
+        result.scoped = scope_abstract_unix_socket | scope_signal;
+    // A rule set must handle something to be one. No module without CAP_MKNOD makes a device anyway.
+    if (plan.isolate && result.scoped == 0 && result.handled_access_fs == 0)
+        result.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+    // Whoever handles files forbids to move them from one directory to another, unless that is handled and allowed.
+    if (result.handled_access_fs != 0)
+        result.handled_access_fs |= access_refer & landlock_file_rights(abi);
+    return result;
+}
+
+/// What is missing, or out of the user's reach, needs no rule.
+bool out_of_reach(int error) noexcept
+{
+    return error == ENOENT || error == EACCES || error == ENOTDIR;
+}
+
+int add_path(int ruleset, const char* path, std::uint64_t access) noexcept
+{
+    const FileDescriptor file{::open(path, O_PATH | O_CLOEXEC)};
+    if (!file)
+        return out_of_reach(errno) ? 0 : errno;
+    struct stat status
+    {};
+    if (::fstat(file.get(), &status) != 0)
+        return errno;
+    const auto allowed = S_ISDIR(status.st_mode) ? access : access & rights_of_files;
+    if (allowed == 0)
+        return 0;
+    const landlock_path_beneath_attr rule{allowed, file.get()};
+    return errno_of(::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0));
+}
+
+int add_port(int ruleset, const PortRule& port, std::uint64_t handled) noexcept
+{
+    const PortAttributes rule{port.access & handled, port.port};
+    return rule.allowed_access == 0 ? 0 : errno_of(::syscall(SYS_landlock_add_rule, ruleset, rule_port, &rule, 0));
 }
 
 } // namespace
@@ -39,31 +106,41 @@ int landlock_abi() noexcept
     return abi < 0 ? 0 : static_cast<int>(abi);
 }
 
-tl::expected<FileDescriptor, std::string> make_ruleset(int abi, std::span<const std::string> executable_below)
+std::uint64_t landlock_file_rights(int abi) noexcept
 {
-    if (abi < landlock_ptrace_abi)
-        return FileDescriptor{};
-    RulesetAttributes attributes;
-    // A rule set must handle something. No module without CAP_MKNOD makes a device anyway.
-    attributes.handled_access_fs =
-        executable_below.empty() ? LANDLOCK_ACCESS_FS_MAKE_BLOCK : LANDLOCK_ACCESS_FS_EXECUTE;
-    if (abi >= landlock_scopes_abi)
-        attributes = {executable_below.empty() ? 0 : attributes.handled_access_fs, 0,
-                      scope_abstract_unix_socket | scope_signal};
-    FileDescriptor ruleset{static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0))};
+    std::uint64_t result = 0;
+    for (const auto& since : file_rights)
+        result |= abi >= since.abi ? since.rights : 0;
+    return result;
+}
+
+std::uint64_t landlock_port_rights(int abi) noexcept
+{
+    return abi >= landlock_ports_abi ? both_port_rights : 0;
+}
+
+int enter_landlock(const ModuleStart& start) noexcept
+{
+    const auto& plan = *start.landlock;
+    const auto attributes = attributes_of(plan, start.landlock_abi);
+    if ((attributes.handled_access_fs | attributes.handled_access_net | attributes.scoped) == 0)
+        return 0;
+    const FileDescriptor ruleset{
+        static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0))};
     if (!ruleset)
-        return failure("create a Landlock rule set", errno);
-    for (const auto& path : executable_below) {
-        const FileDescriptor directory{::open(path.c_str(), O_PATH | O_CLOEXEC)};
-        if (!directory && errno == ENOENT)
-            continue;
-        if (!directory)
-            return failure("open " + path + " for a Landlock rule", errno);
-        const landlock_path_beneath_attr rule{LANDLOCK_ACCESS_FS_EXECUTE, directory.get()};
-        if (::syscall(SYS_landlock_add_rule, ruleset.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
-            return failure("add the Landlock rule for " + path, errno);
-    }
-    return ruleset;
+        return errno;
+    const bool moves_freely =
+        (plan.handled_fs & access_refer) == 0 && (attributes.handled_access_fs & access_refer) != 0;
+    if (const int error = moves_freely ? add_path(ruleset.get(), "/", access_refer) : 0; error != 0)
+        return error;
+    for (const auto& rule : plan.paths)
+        if (const int error = add_path(ruleset.get(), rule.path.c_str(), rule.access & attributes.handled_access_fs);
+            error != 0)
+            return error;
+    for (const auto& port : plan.ports)
+        if (const int error = add_port(ruleset.get(), port, attributes.handled_access_net); error != 0)
+            return error;
+    return errno_of(::syscall(SYS_landlock_restrict_self, ruleset.get(), 0));
 }
 
 } // namespace belay::launcher

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/module_start.hpp"
 
+#include "launcher/landlock.hpp"
+#include "launcher/stage_functions.hpp"
+
 #include <algorithm>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace belay::launcher {
@@ -27,13 +31,22 @@ std::vector<gid_t> sorted(std::vector<gid_t> groups)
     return groups;
 }
 
+/// Identifies a namespace; see namespaces(7). 0 if there is no /proc: then nothing is told apart from it.
+ino_t namespace_id(const char* link)
+{
+    struct stat status
+    {};
+    return ::stat(link, &status) == 0 ? status.st_ino : 0;
+}
+
 } // namespace
 
 PreparedStart::PreparedStart(const ProcessPlan& plan, std::span<sock_filter> filter)
     : arguments_(pointers(plan.arguments)),
       environment_(pointers(plan.environment)),
       groups_(sorted(plan.groups)),
-      scratch_(groups_.size() + 1)
+      scratch_(groups_.size() + 1),
+      device_scratch_(plan.devices.size() + common_device_count())
 {
     start_.arguments = arguments_.data();
     start_.environment = environment_.data();
@@ -49,6 +62,16 @@ PreparedStart::PreparedStart(const ProcessPlan& plan, std::span<sock_filter> fil
     start_.capabilities = plan.capabilities;
     start_.umask = plan.umask;
     start_.limits = plan.limits;
+    start_.priorities = &plan.priorities;
+    start_.network = plan.network;
+    start_.mounts = plan.mounts;
+    start_.devices = plan.devices;
+    start_.device_scratch = device_scratch_;
+    start_.former_mount_namespace = namespace_id("/proc/self/ns/mnt");
+    start_.former_network_namespace = namespace_id("/proc/self/ns/net");
+    start_.no_new_privileges = plan.no_new_privileges;
+    start_.landlock = &plan.landlock;
+    start_.landlock_abi = launcher::landlock_abi();
     start_.filter = {static_cast<unsigned short>(filter.size()), filter.data()};
 }
 

@@ -3,7 +3,6 @@
 
 #include "launcher/plan.hpp"
 
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -32,9 +31,18 @@ struct ModuleStart
     CapabilityMask capabilities = 0;
     mode_t umask = 0;
     std::span<const ResourceLimit> limits;
+    const Priorities* priorities = nullptr;
+    Network network = Network::host;
+    std::span<const MountStep> mounts;
+    std::span<const std::string> devices;
+    std::span<int> device_scratch;      ///< one for each device, the common ones included
+    ino_t former_mount_namespace = 0;   ///< the launcher's
+    ino_t former_network_namespace = 0; ///< the launcher's
+    bool no_new_privileges = true;
+    const LandlockPlan* landlock = nullptr;
+    int landlock_abi = 0;   ///< the kernel's
+    pid_t out_of_reach = 0; ///< a process that may not be signalled from inside the domain; 0: not checked
     sock_fprog filter{};    ///< no instructions: no filter
-    int ruleset = -1;       ///< of Landlock; -1: none
-    pid_t out_of_reach = 0; ///< a process that may not be signalled from inside the rule set; 0: not checked
     pid_t parent = 0;       ///< the launcher; 0: not checked, no parent-death signal
 };
 
@@ -56,6 +64,7 @@ private:
     std::vector<char*> environment_;
     std::vector<gid_t> groups_;
     std::vector<gid_t> scratch_;
+    std::vector<int> device_scratch_;
     ModuleStart start_;
 };
 

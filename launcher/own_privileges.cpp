@@ -36,15 +36,21 @@ CapabilityMask needed_capabilities(const LaunchPlan& plan, CapabilityMask held)
 {
     CapabilityMask needed = 0;
     for (const auto& module : plan.modules) {
-        if (module.privileges == Privileges::kept)
+        if (module.privileges == Privileges::kept || !module.no_new_privileges)
             return held;
         needed |= module.capabilities;
         if (module.privileges == Privileges::exact)
             needed |= capability(CAP_SETPCAP);
         if (module.change_identity)
             needed |= capability(CAP_SETUID) | capability(CAP_SETGID) | capability(CAP_KILL);
-        if (!module.limits.empty())
+        if (!module.limits.empty() || module.priorities.oom_score_adj)
             needed |= capability(CAP_SYS_RESOURCE);
+        if (module.priorities.nice || module.priorities.policy || module.priorities.io)
+            needed |= capability(CAP_SYS_NICE);
+        if (!module.mounts.empty() || module.network != Network::host)
+            needed |= capability(CAP_SYS_ADMIN);
+        if (module.network == Network::loopback)
+            needed |= capability(CAP_NET_ADMIN);
     }
     if (plan.manager.change_identity)
         needed |= capability(CAP_KILL);
@@ -71,7 +77,10 @@ tl::expected<void, std::string> trim_own_privileges(const LaunchPlan& plan)
         return failure("become undumpable", errno);
     if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         return failure("become a subreaper", errno);
-    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    // It would be the modules', too.
+    const bool some_gain = std::any_of(plan.modules.begin(), plan.modules.end(),
+                                       [](const ProcessPlan& module) { return !module.no_new_privileges; });
+    if (!some_gain && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return failure("set no_new_privs", errno);
     if (const int error = install(*filter); error != 0)
         return failure("install the system call filter", error);

@@ -6,11 +6,13 @@
 #include <cstring>
 #include <type_traits>
 
+#include <sched.h>
+
 namespace belay::launcher {
 
 namespace {
 
-constexpr std::uint64_t magic = 0x32'6e'61'6c'50'79'6c'42; // "BlyPlan2" without its a
+constexpr std::uint64_t magic = 0x33'6e'61'6c'50'79'6c'42; // "BlyPlan3" without its a
 constexpr std::uint64_t longest_text = 1U << 20U;
 constexpr std::uint64_t longest_list = 1U << 16U;
 
@@ -24,17 +26,56 @@ void serialize(Archive& archive, ResourceLimit& limit)
 }
 
 template <typename Archive>
+void serialize(Archive& archive, PathRule& rule)
+{
+    archive(rule.path, rule.access);
+}
+
+template <typename Archive>
+void serialize(Archive& archive, PortRule& rule)
+{
+    archive(rule.port, rule.access);
+}
+
+template <typename Archive>
+void serialize(Archive& archive, LandlockPlan& plan)
+{
+    archive(plan.isolate, plan.handled_fs, plan.handled_net, plan.paths, plan.ports);
+}
+
+template <typename Archive>
+void serialize(Archive& archive, MountStep& step)
+{
+    archive(step.kind, step.target, step.source);
+}
+
+template <typename Archive>
+void serialize(Archive& archive, Priorities& priorities)
+{
+    archive(priorities.nice, priorities.policy, priorities.static_priority, priorities.cpus, priorities.io,
+            priorities.oom_score_adj);
+}
+
+template <typename Archive>
+void serialize(Archive& archive, CgroupSetting& setting)
+{
+    archive(setting.file, setting.value);
+}
+
+template <typename Archive>
 void serialize(Archive& archive, ProcessPlan& plan)
 {
     archive(plan.id, plan.name, plan.program, plan.arguments, plan.environment, plan.working_directory,
             plan.change_identity, plan.uid, plan.gid, plan.groups, plan.privileges, plan.capabilities, plan.umask,
-            plan.limits, plan.filter_system_calls, plan.isolate, plan.executable_below);
+            plan.limits, plan.priorities, plan.cgroup, plan.network, plan.mounts, plan.devices, plan.no_new_privileges,
+            plan.landlock, plan.system_call_policy, plan.system_calls);
 }
 
 template <typename Archive>
 void serialize(Archive& archive, LaunchPlan& plan)
 {
-    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.stop_timeout_ms);
+    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.cgroup,
+            plan.stop_timeout_ms);
 }
 
 class Writer
@@ -63,6 +104,15 @@ private:
         auto size = std::uint64_t{text.size()};
         put(size);
         bytes += text;
+    }
+
+    template <typename Value>
+    void put(std::optional<Value>& value)
+    {
+        bool there = value.has_value();
+        put(there);
+        if (there)
+            put(*value);
     }
 
     template <typename Value>
@@ -135,6 +185,15 @@ private:
     }
 
     template <typename Value>
+    void get(std::optional<Value>& value)
+    {
+        bool there = false;
+        get(there);
+        if (there)
+            get(value.emplace());
+    }
+
+    template <typename Value>
     void get(std::vector<Value>& list)
     {
         std::uint64_t size = 0;
@@ -157,6 +216,23 @@ void check(Reader& reader, const ProcessPlan& plan)
     reader.expect(!(kept && plan.capabilities != 0), "capabilities are declared but the privileges are kept");
     reader.expect(!(plan.change_identity && plan.uid == 0), "an identity changes to root");
     reader.expect(plan.working_directory.starts_with('/'), "a working directory is not absolute");
+    reader.expect(plan.system_call_policy <= SystemCallPolicy::allow_list, "an unknown system call policy");
+    reader.expect(plan.network <= Network::none, "an unknown kind of network");
+    const bool confined = plan.system_call_policy != SystemCallPolicy::any || plan.landlock != LandlockPlan{};
+    reader.expect(plan.no_new_privileges || !confined, "new privileges are possible but system calls are filtered");
+    reader.expect(plan.no_new_privileges || plan.privileges != Privileges::exact,
+                  "new privileges are possible but the bounding set is reduced");
+    for (const auto& step : plan.mounts) {
+        reader.expect(step.kind <= MountStep::Kind::devices, "an unknown kind of mount");
+        reader.expect(step.target.starts_with('/'), "a mount point is not absolute");
+    }
+    for (const auto& device : plan.devices)
+        reader.expect(device.starts_with("/dev/") && device.find("/../") == std::string::npos,
+                      "a device is not below /dev");
+    for (const auto cpu : plan.priorities.cpus)
+        reader.expect(cpu < CPU_SETSIZE, "a processor's number is too large");
+    for (const auto& setting : plan.cgroup)
+        reader.expect(setting.file.find('/') == std::string::npos, "a control file is a path");
 }
 
 } // namespace

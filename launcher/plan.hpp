@@ -4,6 +4,7 @@
 #include <tl/expected.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,6 +36,91 @@ struct ResourceLimit
     int resource; ///< RLIMIT_* of setrlimit(2)
     rlim_t soft;
     rlim_t hard;
+
+    bool operator==(const ResourceLimit&) const = default;
+};
+
+/// What seccomp(2) refuses a process.
+enum class SystemCallPolicy : std::uint8_t
+{
+    any,
+    deny_list,  ///< EPERM for what takes a capability that is not held (seccomp_filter.hpp)
+    allow_list, ///< the process is killed for anything but `system_calls`
+};
+
+/// landlock(7): what a process may do to a file, or to a directory and all below it.
+struct PathRule
+{
+    std::string path;
+    std::uint64_t access; ///< LANDLOCK_ACCESS_FS_*
+
+    bool operator==(const PathRule&) const = default;
+};
+
+struct PortRule
+{
+    std::uint16_t port;
+    std::uint64_t access; ///< LANDLOCK_ACCESS_NET_*
+
+    bool operator==(const PortRule&) const = default;
+};
+
+/// A Landlock domain, as far as the running kernel can; what it does not know is left out (landlock.hpp).
+struct LandlockPlan
+{
+    bool isolate = false;          ///< no ptrace(2) of, signal to or abstract socket of who is outside of the domain
+    std::uint64_t handled_fs = 0;  ///< refused but for `paths`
+    std::uint64_t handled_net = 0; ///< refused but for `ports`
+    std::vector<PathRule> paths;   ///< a missing one is left out
+    std::vector<PortRule> ports;
+
+    bool operator==(const LandlockPlan&) const = default;
+};
+
+/// One step of the view of the file system that a process gets in a mount namespace of its own; see mount(8).
+struct MountStep
+{
+    enum class Kind : std::uint8_t
+    {
+        temporary, ///< mount a tmpfs on `target`; `source`: its options
+        read_only, ///< make `target` and all that is mounted below it read-only
+        writable,  ///< make `target` a mount of its own that can be written
+        devices,   ///< mount a tmpfs with the plan's `devices` on /dev
+    };
+    Kind kind = Kind::read_only;
+    std::string target; ///< absolute path
+    std::string source;
+
+    bool operator==(const MountStep&) const = default;
+};
+
+enum class Network : std::uint8_t
+{
+    host,
+    loopback, ///< a network namespace of its own with an `lo` that is up
+    none,     ///< a network namespace of its own
+};
+
+/// sched(7), ioprio_set(2), proc_pid_oom_score_adj(5). Without a value the launcher's own is kept.
+struct Priorities
+{
+    std::optional<std::int32_t> nice;
+    std::optional<std::int32_t> policy; ///< SCHED_*
+    std::int32_t static_priority = 0;   ///< with SCHED_FIFO and SCHED_RR; else 0
+    std::vector<std::uint32_t> cpus;    ///< empty: all
+    std::optional<std::int32_t> io;     ///< IOPRIO_PRIO_VALUE(class, data)
+    std::optional<std::int32_t> oom_score_adj;
+
+    bool operator==(const Priorities&) const = default;
+};
+
+/// A file of the process's control group and what is written there, as in cgroups(7): {"memory.max", "268435456"}.
+struct CgroupSetting
+{
+    std::string file;
+    std::string value;
+
+    bool operator==(const CgroupSetting&) const = default;
 };
 
 /// One process. Strings carry no NUL.
@@ -54,9 +140,15 @@ struct ProcessPlan
     CapabilityMask capabilities = 0;
     mode_t umask = 0027;
     std::vector<ResourceLimit> limits;
-    bool filter_system_calls = true; ///< the seccomp deny list, less what `capabilities` need
-    bool isolate = true;             ///< a Landlock domain of its own, as far as the kernel can (landlock.hpp)
-    std::vector<std::string> executable_below; ///< with `isolate`: directories and files; empty: not restricted
+    Priorities priorities;
+    std::vector<CgroupSetting> cgroup; ///< with LaunchPlan::cgroup
+    Network network = Network::host;
+    std::vector<MountStep> mounts;    ///< empty: the launcher's view of the file system
+    std::vector<std::string> devices; ///< absolute paths below /dev; with MountStep::Kind::devices
+    bool no_new_privileges = true;    ///< false: neither a system call filter nor a Landlock domain is possible
+    LandlockPlan landlock;
+    SystemCallPolicy system_call_policy = SystemCallPolicy::deny_list;
+    std::vector<std::int32_t> system_calls; ///< with `allow_list`: numbers of this machine
 };
 
 struct LaunchPlan
@@ -66,6 +158,7 @@ struct LaunchPlan
     bool trust_rule = false;              ///< executables must be writable by root alone (sshd's StrictModes)
     uid_t trusted_owner = 0;              ///< besides root; a developer's own build tree
     bool prefix_output = false;           ///< module output goes through pipes to the manager instead of to stderr
+    std::string cgroup;                   ///< the delegated cgroup v2 directory that is Belay's own; empty: none
     std::uint32_t stop_timeout_ms = 5000; ///< SIGTERM to SIGKILL when the launcher itself must end the modules
 };
 

@@ -34,12 +34,12 @@ tl::expected<FileDescriptor, std::string> open_program(const LaunchPlan& plan, c
 } // namespace
 
 Preparation::Preparation(CapabilityMask held, int null_device, pid_t manager)
-    : held_(held), null_device_(null_device), manager_(manager), landlock_abi_(landlock_abi())
+    : held_(held), null_device_(null_device), manager_(manager)
 {}
 
 tl::expected<std::span<sock_filter>, std::string> Preparation::filter_for(const ProcessPlan& module)
 {
-    if (!module.filter_system_calls)
+    if (module.system_call_policy == SystemCallPolicy::any)
         return std::span<sock_filter>{};
     const auto mask = module.privileges == Privileges::kept ? held_ : module.capabilities;
     auto& filter = filters_[mask];
@@ -52,20 +52,6 @@ tl::expected<std::span<sock_filter>, std::string> Preparation::filter_for(const 
     return std::span{filter};
 }
 
-tl::expected<int, std::string> Preparation::ruleset_for(const ProcessPlan& module)
-{
-    if (!module.isolate)
-        return -1;
-    auto found = rulesets_.find(module.executable_below);
-    if (found == rulesets_.end()) {
-        auto made = make_ruleset(landlock_abi_, module.executable_below);
-        if (!made)
-            return tl::unexpected(made.error());
-        found = rulesets_.emplace(module.executable_below, std::move(*made)).first;
-    }
-    return found->second.get();
-}
-
 tl::expected<void, std::string> Preparation::prepare(const LaunchPlan& plan, const ProcessPlan& module,
                                                      std::deque<PreparedStart>& starts)
 {
@@ -75,15 +61,11 @@ tl::expected<void, std::string> Preparation::prepare(const LaunchPlan& plan, con
     const auto filter = filter_for(module);
     if (!filter)
         return tl::unexpected(filter.error());
-    const auto ruleset = ruleset_for(module);
-    if (!ruleset)
-        return tl::unexpected(ruleset.error());
     auto& start = starts.emplace_back(module, *filter).start();
     start.program = program->get();
     start.null_device = null_device_;
     start.parent = ::getpid();
-    start.ruleset = *ruleset;
-    start.out_of_reach = *ruleset >= 0 && landlock_abi_ >= landlock_scopes_abi ? manager_ : 0;
+    start.out_of_reach = module.landlock.isolate && start.landlock_abi >= landlock_scopes_abi ? manager_ : 0;
     programs_.push_back(std::move(*program));
     return {};
 }

@@ -15,7 +15,7 @@
 namespace belay::launcher {
 
 /// Makes everything ready that the starts of a plan share or need: programs are opened, and judged where the trust rule
-/// holds, filters and rule sets are built. Owns what the PreparedStarts refer to; the plan must outlive both.
+/// holds, and filters are built. Owns what the PreparedStarts refer to; the plan must outlive both.
 class Preparation
 {
 public:
@@ -28,14 +28,11 @@ public:
 
 private:
     tl::expected<std::span<sock_filter>, std::string> filter_for(const ProcessPlan& module);
-    tl::expected<int, std::string> ruleset_for(const ProcessPlan& module);
 
     CapabilityMask held_;
     int null_device_;
     pid_t manager_;
-    int landlock_abi_;
     std::map<CapabilityMask, std::vector<sock_filter>> filters_;
-    std::map<std::vector<std::string>, FileDescriptor> rulesets_; ///< by the directories they allow
     std::vector<FileDescriptor> programs_;
 };
 

@@ -17,9 +17,13 @@ enum class StageId : std::uint32_t
 {
     signals,
     session,
+    subreaper,
     descriptors,
     limits,
+    priorities,
     keyring,
+    namespaces,
+    mounts,
     groups,
     group_id,
     bounding_set,

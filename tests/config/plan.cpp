@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <linux/capability.h>
+#include <linux/landlock.h>
 
 using namespace belay;
 using namespace belay::config;
@@ -221,8 +222,9 @@ TEST_CASE("modules are isolated, and what the kernel cannot do is said")
     options.landlock_abi = 6;
     auto plan = plan_of(prefix, user + base, options);
     REQUIRE(plan);
-    CHECK(plan->modules[0].isolate);
-    CHECK_THAT(plan->modules[0].executable_below, Catch::VectorContains(std::string{"/usr"}));
+    CHECK(plan->modules[0].landlock.isolate);
+    CHECK_THAT(plan->modules[0].landlock.paths,
+               Catch::VectorContains(launcher::PathRule{"/usr", LANDLOCK_ACCESS_FS_EXECUTE}));
     CHECK(prefix.diagnostics.all().empty());
     options.landlock_abi = 5;
     plan_of(prefix, user + base, options);
@@ -233,7 +235,7 @@ TEST_CASE("modules are isolated, and what the kernel cannot do is said")
     // Whoever keeps root is not isolated, and nothing is lost.
     plan = plan_of(prefix, base, options);
     REQUIRE(plan);
-    CHECK_FALSE(plan->modules[0].isolate);
+    CHECK_FALSE(plan->modules[0].landlock.isolate);
     CHECK_THAT(prefix.text(), !Catch::Contains("Landlock"));
 }
 
@@ -248,7 +250,8 @@ TEST_CASE("a sandbox is switched off part by part, with a warning for each")
         prefix.write("etc/everest/belay.yaml", "modules: {a: {sandbox: " + value + "}}\n");
         const auto plan = plan_of(prefix, text, options);
         REQUIRE(plan);
-        return std::pair{plan->modules[0].isolate, plan->modules[0].filter_system_calls};
+        return std::pair{plan->modules[0].landlock.isolate,
+                         plan->modules[0].system_call_policy != launcher::SystemCallPolicy::any};
     };
     CHECK(sandbox("standard") == std::pair{true, true});
     CHECK(prefix.diagnostics.all().empty());

@@ -4,7 +4,6 @@
 // stage is named, or it runs with exactly its plan.
 #include "launcher/capability_sets.hpp"
 #include "launcher/descriptor.hpp"
-#include "launcher/landlock.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
@@ -106,10 +105,6 @@ int start_and_report(const ProcessPlan& plan, uid_t user, int output)
     prepared.start().program = program.get();
     prepared.start().null_device = null_device.get();
     prepared.start().parent = ::getpid();
-    const auto ruleset = make_ruleset(landlock_abi(), plan.executable_below);
-    if (!ruleset)
-        return 3;
-    prepared.start().ruleset = ruleset->get();
     const auto spawned = spawn(prepared.start(), false);
     if (!spawned)
         return 3;
@@ -184,7 +179,7 @@ ProcessPlan rich(CapabilityMask capabilities)
 {
     auto plan = unprivileged(report_program(), capabilities);
     plan.limits = {{RLIMIT_NOFILE, 77, 78}, {RLIMIT_CORE, 0, 0}};
-    plan.executable_below = {"/usr", "/lib", "/lib64", std::filesystem::path{BELAY_REPORT}.parent_path()};
+    execute_only(plan, {"/usr", "/lib", "/lib64", std::filesystem::path{BELAY_REPORT}.parent_path()});
     return plan;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <linux/landlock.h>
 #include <unistd.h>
 
 /// A plan that runs `arguments` (the first is the program) as this process's user.
@@ -23,6 +24,15 @@ inline belay::launcher::ProcessPlan plan_for(std::vector<std::string> arguments)
     return plan;
 }
 
+/// Lets `plan` execute only files in `places`; see landlock(7).
+inline void execute_only(belay::launcher::ProcessPlan& plan, std::vector<std::string> places)
+{
+    plan.landlock.handled_fs |= LANDLOCK_ACCESS_FS_EXECUTE;
+    plan.landlock.paths.clear();
+    for (auto& place : places)
+        plan.landlock.paths.push_back({std::move(place), LANDLOCK_ACCESS_FS_EXECUTE});
+}
+
 /// As another user, with exactly `capabilities`.
 inline belay::launcher::ProcessPlan unprivileged(std::vector<std::string> arguments,
                                                  belay::launcher::CapabilityMask capabilities = 0)
@@ -34,5 +44,6 @@ inline belay::launcher::ProcessPlan unprivileged(std::vector<std::string> argume
     plan.groups = {64997, 64998};
     plan.privileges = belay::launcher::Privileges::exact;
     plan.capabilities = capabilities;
+    plan.landlock.isolate = true;
     return plan;
 }

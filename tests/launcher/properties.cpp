@@ -59,10 +59,10 @@ ProcessPlan random_plan(Random& random, CapabilityMask held)
         plan.limits.push_back({RLIMIT_NOFILE, 16 + random.below(16), 64 + random.below(1000)});
     if (random.coin())
         plan.limits.push_back({RLIMIT_CORE, 0, random.below(2)});
-    plan.filter_system_calls = random.below(4) != 0;
-    plan.isolate = random.below(4) != 0;
+    plan.system_call_policy = random.below(4) == 0 ? SystemCallPolicy::any : SystemCallPolicy::deny_list;
+    plan.landlock.isolate = random.below(4) != 0;
     if (random.coin())
-        plan.executable_below = {"/usr", "/lib", "/lib64", BELAY_REPORT};
+        execute_only(plan, {"/usr", "/lib", "/lib64", BELAY_REPORT});
     return plan;
 }
 
@@ -105,7 +105,7 @@ void check_status(const json& status, const ProcessPlan& plan)
     for (const auto* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"})
         CHECK(status[set] == hex(plan.capabilities));
     CHECK(status["NoNewPrivs"] == "1");
-    CHECK(status["Seccomp"] == (plan.filter_system_calls ? "2" : "0"));
+    CHECK(status["Seccomp"] == (plan.system_call_policy == SystemCallPolicy::any ? "0" : "2"));
     for (const auto* set : {"SigBlk", "SigIgn", "SigPnd"})
         CHECK(status[set] == "0000000000000000");
 }

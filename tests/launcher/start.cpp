@@ -277,7 +277,7 @@ TEST_CASE("in a domain of its own, a module reaches none of its user's other pro
     const auto neighbour = start_neighbour(plan);
     plan.arguments.push_back(std::to_string(neighbour));
     CHECK(start(plan).output == "1\n1\n");
-    plan.isolate = false;
+    plan.landlock.isolate = false;
     CHECK(start(plan).output == "0\n0\n");
     // Who is within reach although it should not be is found out before anything runs.
     const auto outcome = start(plan, neighbour);
@@ -295,9 +295,9 @@ TEST_CASE("a module executes only what is below its directories")
     }
     auto plan = unprivileged({"/bin/sh", "-c", "cp /bin/true ran && ./ran; echo $?; rm -f ran; /bin/true; echo $?"});
     plan.working_directory = "/tmp";
-    plan.executable_below = {"/usr", "/bin", "/lib", "/lib64", "/nowhere"};
+    execute_only(plan, {"/usr", "/bin", "/lib", "/lib64", "/nowhere"});
     CHECK(start(plan).output.ends_with("126\n0\n"));
-    plan.executable_below = {"/lib", "/lib64", "/nowhere"};
+    execute_only(plan, {"/lib", "/lib64", "/nowhere"});
     const auto outcome = start(plan);
     REQUIRE(outcome.failure);
     CHECK(outcome.failure->stage == StageId::execution);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "starts.hpp"
 
-#include "launcher/landlock.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
 #include "tests/root.hpp"
@@ -42,15 +41,13 @@ Outcome start(const ProcessPlan& plan, pid_t out_of_reach)
     need_root();
     auto filter = deny_list(plan.capabilities, Subject::module);
     REQUIRE(filter);
-    PreparedStart prepared{plan, std::span{*filter}.first(plan.filter_system_calls ? filter->size() : 0)};
+    PreparedStart prepared{
+        plan, std::span{*filter}.first(plan.system_call_policy == SystemCallPolicy::any ? 0 : filter->size())};
     const FileDescriptor program{::open(plan.program.c_str(), O_PATH | O_CLOEXEC)};
     const FileDescriptor null_device{::open("/dev/null", O_RDWR | O_CLOEXEC)};
     prepared.start().program = program.get();
     prepared.start().null_device = null_device.get();
     prepared.start().parent = ::getpid();
-    const auto ruleset = make_ruleset(plan.isolate ? landlock_abi() : 0, plan.executable_below);
-    REQUIRE(ruleset);
-    prepared.start().ruleset = ruleset->get();
     prepared.start().out_of_reach = out_of_reach;
     auto spawned = spawn(prepared.start(), true);
     REQUIRE(spawned);

@@ -49,7 +49,8 @@ class Mutants(unittest.TestCase):
         # In front of the library, whose own stages are then not taken.
         link.insert(link.index("-o"), str(mutant))
         subprocess.run(link, cwd=build, check=True)
-        done = subprocess.run([program, "~*allocates"], cwd=self.scratch, stdout=subprocess.DEVNULL,
+        # A mutant mounts where it should not.
+        done = subprocess.run(["unshare", "--mount", "--net", program, "~*allocates"], cwd=self.scratch, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, timeout=SECONDS, check=False)
         return done.returncode
 
