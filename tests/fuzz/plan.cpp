@@ -27,7 +27,15 @@ std::string example()
     module.privileges = Privileges::exact;
     module.capabilities = 1U << 13U;
     module.limits = {{RLIMIT_NOFILE, 64, 128}};
-    module.executable_below = {"/usr"};
+    execute_only(module, {"/usr"});
+    module.landlock.ports = {{80, 1}};
+    module.mounts = {{MountStep::Kind::temporary, "/tmp", "size=1m"}, {MountStep::Kind::devices, "/dev", ""}};
+    module.devices = {"/dev/ttyS0"};
+    module.priorities.nice = 5;
+    module.priorities.cpus = {0, 1};
+    module.cgroup = {{"memory.max", "1048576"}};
+    module.system_call_policy = SystemCallPolicy::allow_list;
+    module.system_calls = {0, 1, 60};
     plan.modules = {module, plan_for({"/bin/true"})};
     plan.manager = plan_for({"/bin/false"});
     plan.trust_rule = true;
@@ -75,9 +83,12 @@ bool has_nul(const std::vector<std::string>& texts)
 
 void check(const ProcessPlan& process)
 {
-    require(!has_nul(process.arguments) && !has_nul(process.environment) && !has_nul(process.executable_below) &&
+    require(!has_nul(process.arguments) && !has_nul(process.environment) && !has_nul(process.devices) &&
                 !has_nul({process.id, process.name, process.program, process.working_directory}),
             "no text hides something behind a NUL");
+    for (const auto& device : process.devices)
+        require(device.starts_with("/dev/") && (device + "/").find("/../") == std::string::npos,
+                "a device is one of /dev");
     require(process.working_directory.starts_with('/'), "the working directory is absolute");
     require(!process.change_identity || process.uid != 0, "nobody becomes root");
     require(process.privileges != Privileges::kept || (process.capabilities == 0 && !process.change_identity),
