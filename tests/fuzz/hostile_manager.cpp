@@ -24,7 +24,7 @@ using namespace belay::launcher;
 namespace {
 
 constexpr unsigned most_starts = 6; ///< of an input; each costs milliseconds
-constexpr unsigned most_waits = 12;
+constexpr unsigned most_waits = 8;
 constexpr int longest_wait_ms = 20;
 
 std::vector<FileDescriptor> take_descriptors(msghdr& message)
