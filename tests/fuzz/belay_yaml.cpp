@@ -53,6 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const auto asked = module.id == "b" ? config::bit(CAP_NET_RAW) : 0;
         require((module.capabilities & ~asked) == 0, "belay.yaml takes capabilities away and grants none");
         require(module.change_identity && module.uid != 0, "no module is root");
+        for (const auto& limit : module.limits)
+            require(limit.soft <= limit.hard, "setrlimit(2) takes every limit");
     }
     return 0;
 }

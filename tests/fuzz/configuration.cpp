@@ -35,7 +35,7 @@ std::unique_ptr<Installation> make()
     result->standard(Installation::overlay, "");
     result->standard(Installation::belay_yaml, "");
     result->standard(names.at("manifest"), Prefix::thing_manifest);
-    result->standard(names.at("interface"), Prefix::thing_interface);
+    result->standard(names.at("interface"), "description: a thing\n"); // a short one: all of it is checked each time
     result->standard(names.at("types"), Prefix::thing_types);
     result->standard(names.at("errors"), Prefix::thing_errors);
     for (const auto* schema : {"config-schema", "manifest-schema", "interface-schema"})
