@@ -64,8 +64,8 @@ constexpr std::array readable_by_all{
     "/sys/kernel/mm",
 };
 
-constexpr std::array devices_of_all{"/dev/fd",    "/dev/full",   "/dev/null", "/dev/random",  "/dev/shm", "/dev/stderr",
-                                    "/dev/stdin", "/dev/stdout", "/dev/tty",  "/dev/urandom", "/dev/zero"};
+constexpr std::array devices_of_all{"/dev/full", "/dev/null",    "/dev/random", "/dev/shm",
+                                    "/dev/tty",  "/dev/urandom", "/dev/zero"};
 
 class SandboxPlanner
 {

@@ -84,7 +84,8 @@ int add_path(int ruleset, const char* path, std::uint64_t access) noexcept
     if (allowed == 0)
         return 0;
     const landlock_path_beneath_attr rule{allowed, file.get()};
-    return errno_of(::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0));
+    const int error = errno_of(::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0));
+    return error == EBADFD ? 0 : error; // /dev/stdin may be a pipe, which Landlock does not restrict
 }
 
 int add_port(int ruleset, const PortRule& port, std::uint64_t handled) noexcept
