@@ -16,10 +16,11 @@ Installation& prepared()
 {
     static Installation installation;
     static const bool once = [] {
-        installation.standard(Installation::main_file, "settings: {run_as_user: nobody}\n"
-                                                       "active_modules:\n"
-                                                       "  a: {module: Thing}\n"
-                                                       "  b: {module: Thing, capabilities: [CAP_NET_RAW]}\n");
+        installation.standard(Installation::main_file,
+                              "settings: {run_as_user: nobody, mqtt_broker_socket_path: /run/broker}\n"
+                              "active_modules:\n"
+                              "  a: {module: Thing}\n"
+                              "  b: {module: Thing, capabilities: [CAP_NET_RAW]}\n");
         installation.standard("libexec/everest/modules/Thing/manifest.yaml", "description: a thing\n");
         installation.standard(Installation::belay_yaml, "");
         return true;
