@@ -3,13 +3,16 @@
 // Every system call between fork and exec fails once with each of four errors: the program does not run and the right
 // stage is named, or it runs with exactly its plan.
 #include "launcher/capability_sets.hpp"
+#include "launcher/denied_calls.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
+#include "launcher/status_channel.hpp"
 #include "tests/fault/tally.hpp"
 #include "tests/fault/tracer.hpp"
 #include "tests/launcher/plans.hpp"
+#include "tests/launcher/strict.hpp"
 #include "tests/root.hpp"
 
 #include <catch2/catch.hpp>
@@ -64,6 +67,7 @@ StageId stage_of(const std::vector<SystemCall>& calls, std::size_t index)
         {SYS_getppid, StageId::parent_death},
         {SYS_landlock_restrict_self, StageId::landlock},
         {SYS_seccomp, StageId::system_call_filter},
+        {SYS_sendmsg, StageId::system_call_filter},
         {SYS_execveat, StageId::execution},
     };
     static const std::map<unsigned long, StageId> by_option{
@@ -77,7 +81,8 @@ StageId stage_of(const std::vector<SystemCall>& calls, std::size_t index)
     const auto is = [](long wanted) { return [=](const SystemCall& call) { return call.number == wanted; }; };
     const auto here = begin + static_cast<std::ptrdiff_t>(index);
     const bool verifying = std::find_if(begin, here, is(SYS_getppid)) != here;
-    if (verifying && number != SYS_landlock_restrict_self && number != SYS_seccomp && number != SYS_execveat)
+    constexpr std::array after_it{SYS_landlock_restrict_self, SYS_seccomp, SYS_sendmsg, SYS_execveat};
+    if (verifying && std::find(after_it.begin(), after_it.end(), number) == after_it.end())
         return StageId::verification;
     if (number == SYS_capset)
         return std::count_if(begin, here, is(SYS_capset)) == 0 ? StageId::capabilities : StageId::final_capabilities;
@@ -90,6 +95,20 @@ StageId stage_of(const std::vector<SystemCall>& calls, std::size_t index)
     return by_number.at(number);
 }
 
+/// Executed or failed; a listener goes to `denied`.
+Status last_status(const Spawned& spawned, DeniedCalls& denied)
+{
+    pollfd entry{spawned.status.get(), POLLIN, 0};
+    for (;;) {
+        ::poll(&entry, 1, -1);
+        auto status = receive_status(spawned.status.get());
+        if (status.kind == Status::Kind::listener)
+            denied.watch(std::move(status.listener));
+        else if (status.kind != Status::Kind::nothing)
+            return status;
+    }
+}
+
 /// The parent's side of one start: the program's report, or the failed stage, goes to `output`.
 int start_and_report(const ProcessPlan& plan, uid_t user, int output)
 {
@@ -97,10 +116,10 @@ int start_and_report(const ProcessPlan& plan, uid_t user, int output)
     if (user != 0 && (::setresgid(user, user, user) != 0 || ::setresuid(user, user, user) != 0))
         return 3;
     ::dup2(output, STDERR_FILENO);
-    auto filter = deny_list(plan.capabilities, launcher::Subject::module);
-    if (!filter)
+    auto filters = filters_of(plan, plan.capabilities);
+    if (!filters)
         return 3;
-    PreparedStart prepared{plan, *filter};
+    PreparedStart prepared{plan, *filters};
     const FileDescriptor null_device{::open("/dev/null", O_RDWR | O_CLOEXEC)};
     prepared.start().program = program.get();
     prepared.start().null_device = null_device.get();
@@ -108,16 +127,15 @@ int start_and_report(const ProcessPlan& plan, uid_t user, int output)
     const auto spawned = spawn(prepared.start(), false);
     if (!spawned)
         return 3;
-    pollfd entry{spawned->status.get(), POLLIN, 0};
-    StageFailure failure;
-    ssize_t size = -1;
-    while (::poll(&entry, 1, -1) >= 0 && (size = ::read(spawned->status.get(), &failure, sizeof failure)) < 0) {
-    }
+    DeniedCalls denied;
+    const auto said = last_status(*spawned, denied);
     int status = 0;
     while (::waitpid(spawned->pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (size == sizeof failure)
-        ::dprintf(output, "failed %u %d\n", static_cast<unsigned>(failure.stage), failure.error);
+    if (said.kind == Status::Kind::failed)
+        ::dprintf(output, "failed %u %d\n", static_cast<unsigned>(said.failure.stage), said.failure.error);
+    else if (denied.watched() != (plan.system_call_policy == SystemCallPolicy::allow_list))
+        ::dprintf(output, "nobody watches its system calls\n");
     return 0;
 }
 
@@ -201,6 +219,13 @@ TEST_CASE("a start with many capabilities")
                  rich(capability(CAP_NET_RAW) | capability(CAP_NET_ADMIN) | capability(CAP_SYS_NICE) |
                       capability(CAP_SYS_TIME) | capability(CAP_CHOWN) | capability(CAP_IPC_LOCK) |
                       capability(CAP_SYS_TTY_CONFIG) | capability(CAP_WAKE_ALARM)));
+}
+
+TEST_CASE("a start with an allow list of system calls")
+{
+    auto plan = rich(capability(CAP_NET_RAW));
+    allow_strictly(plan);
+    attack_start("allow list", plan);
 }
 
 TEST_CASE("a start as root with declared capabilities")

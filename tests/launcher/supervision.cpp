@@ -2,6 +2,7 @@
 //
 // The real launcher program; this test plays the manager over the socket.
 #include "running.hpp"
+#include "strict.hpp"
 
 using namespace belay;
 using namespace belay::launcher;
@@ -177,13 +178,19 @@ TEST_CASE("when the launcher is killed, its modules die with it")
 TEST_CASE("neither the launcher nor a child on its way to exec allocates")
 {
     // Empty under the address sanitizer, which has an allocator of its own.
-    Running launcher{plan_of({unprivileged({"/bin/sh", "-c", "exit 7"}), unprivileged({"/bin/sleep", "60"})}),
-                     BELAY_FORBID_ALLOCATION};
+    auto forbidden = unprivileged({"/bin/sh", "-c", "exit 7"});
+    allow_strictly(forbidden, {"~getppid"}); // which the shell begins with
+    Running launcher{
+        plan_of({unprivileged({"/bin/sh", "-c", "exit 7"}), unprivileged({"/bin/sleep", "60"}), forbidden}),
+        BELAY_FORBID_ALLOCATION};
     launcher.say(Notify{});
     launcher.say(Heartbeat{});
     launcher.say(Start{});
     launcher.expect<Started>();
     CHECK(WEXITSTATUS(launcher.expect<Exited>().status) == 7);
+    launcher.say(Start{.module = 2});
+    launcher.expect<Started>();
+    CHECK(launcher.expect<Exited>().system_call == SYS_getppid);
     launcher.say(Start{.module = 1});
     launcher.expect<Started>();
     launcher.say(Signal{.module = 1, .signal = SIGTERM});
