@@ -5,6 +5,7 @@
 #include "launcher/descriptor.hpp"
 #include "plans.hpp"
 #include "starts.hpp"
+#include "strict.hpp"
 #include "tests/root.hpp"
 
 #include <catch2/catch.hpp>
@@ -39,6 +40,19 @@ private:
     std::mt19937_64 engine_{seed};
 };
 
+/// An allow list has what the program needs and, at random, of what else there is.
+void restrict_system_calls(ProcessPlan& plan, Random& random)
+{
+    plan.system_call_policy = static_cast<SystemCallPolicy>(random.below(3));
+    if (plan.system_call_policy != SystemCallPolicy::allow_list)
+        return;
+    std::vector<std::string> more;
+    for (const auto& group : config::system_call_groups())
+        if (random.coin())
+            more.emplace_back(group.name);
+    allow_strictly(plan, more);
+}
+
 ProcessPlan random_plan(Random& random, CapabilityMask held)
 {
     constexpr std::array<mode_t, 4> umasks{0, 0022, 0027, 0077};
@@ -59,7 +73,7 @@ ProcessPlan random_plan(Random& random, CapabilityMask held)
         plan.limits.push_back({RLIMIT_NOFILE, 16 + random.below(16), 64 + random.below(1000)});
     if (random.coin())
         plan.limits.push_back({RLIMIT_CORE, 0, random.below(2)});
-    plan.system_call_policy = random.below(4) == 0 ? SystemCallPolicy::any : SystemCallPolicy::deny_list;
+    restrict_system_calls(plan, random);
     plan.landlock.isolate = random.below(4) != 0;
     if (random.coin())
         execute_only(plan, {"/usr", "/lib", "/lib64", BELAY_REPORT});
@@ -106,6 +120,7 @@ void check_status(const json& status, const ProcessPlan& plan)
         CHECK(status[set] == hex(plan.capabilities));
     CHECK(status["NoNewPrivs"] == "1");
     CHECK(status["Seccomp"] == (plan.system_call_policy == SystemCallPolicy::any ? "0" : "2"));
+    CHECK(status["Seccomp_filters"] == std::to_string(static_cast<int>(plan.system_call_policy)));
     for (const auto* set : {"SigBlk", "SigIgn", "SigPnd"})
         CHECK(status[set] == "0000000000000000");
 }
