@@ -129,7 +129,7 @@ void Conversation::clear_stale()
     for (const auto& topic : stale_)
         broker_.publish(topic, {}, 0, true);
     if (!stale_.empty())
-        log_.info("cleared {} retained topics that an earlier manager left behind", stale_.size());
+        log_.info("cleared {} that an earlier manager left behind", counted(stale_.size(), "retained topic"));
     stale_.clear();
 }
 

@@ -7,10 +7,9 @@
 
 namespace belay::manager {
 
-std::optional<std::chrono::milliseconds> Backoff::next(Time started, Time ended)
+std::optional<std::chrono::milliseconds> Backoff::next(Duration ran)
 {
-    if (ended - started >= policy_.stable_after)
-        attempts_ = 0;
+    stopped(ran);
     if (attempts_ == policy_.burst)
         return std::nullopt;
     // Twice as long each time, and up to a tenth more or less: modules that fell together do not rise together.
@@ -22,6 +21,12 @@ std::optional<std::chrono::milliseconds> Backoff::next(Time started, Time ended)
     ++attempts_;
     const double delay = std::min(doubled, static_cast<double>(policy_.max_delay.count())) * jitter;
     return std::chrono::milliseconds{static_cast<std::chrono::milliseconds::rep>(delay)};
+}
+
+void Backoff::stopped(Duration ran)
+{
+    if (ran >= policy_.stable_after)
+        attempts_ = 0;
 }
 
 Verdict judge(const config::RestartPolicy& policy, int status)

@@ -5,15 +5,6 @@
 
 namespace belay::manager {
 
-namespace {
-
-Backoff::Time now()
-{
-    return Backoff::Time{monotonic_ns()};
-}
-
-} // namespace
-
 Restarter::Run::Run(EventLoop& loop, const config::RestartPolicy& the_policy, std::function<double()> random,
                     std::function<void()> start)
     : policy(the_policy), backoff(the_policy, std::move(random)), timer(loop, std::move(start))
@@ -32,32 +23,23 @@ Restarter::Restarter(EventLoop& loop, const config::Configuration& configuration
     }
 }
 
-void Restarter::started(std::uint32_t module)
+Verdict Restarter::ended(const End& end)
 {
-    runs_.at(module)->started = now();
-}
-
-double Restarter::age_s(std::uint32_t module) const
-{
-    return std::chrono::duration<double>{now() - runs_.at(module)->started}.count();
-}
-
-Verdict Restarter::ended(std::uint32_t module, int status, const std::string& how)
-{
-    auto& run = *runs_.at(module);
-    const auto& id = plan_.modules[module].id;
-    const auto verdict = judge(run.policy, status);
+    auto& run = *runs_.at(end.module);
+    const auto& id = plan_.modules[end.module].id;
+    const auto verdict = judge(run.policy, *end.status);
     if (verdict == Verdict::stay_ended)
-        log_.info("{}: ended: {}, which counts as success; it is not started again", id, how);
+        log_.info("{}: ended: {}, which counts as success; it is not started again", id, end.how);
     if (verdict != Verdict::restart)
         return verdict;
-    const auto delay = run.backoff.next(run.started, now());
+    const auto delay = run.backoff.next(end.ran);
     if (!delay) {
-        log_.error("{}: {} restarts without a stable run are enough", id, run.policy.burst);
+        log_.error("{}: {} without a stable run {} enough", id, counted(run.policy.burst, "restart"),
+                   run.policy.burst == 1 ? "is" : "are");
         return Verdict::stop_all;
     }
     constexpr double ms_per_s = 1000;
-    log_.warn("{}: ended: {}; restart {} of {} in {:.1f} s, the others run on", id, how, run.backoff.attempts(),
+    log_.warn("{}: ended: {}; restart {} of {} in {:.1f} s, the others run on", id, end.how, run.backoff.attempts(),
               run.policy.burst, static_cast<double>(delay->count()) / ms_per_s);
     run.timer.arm(*delay);
     return Verdict::restart;

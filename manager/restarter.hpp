@@ -3,6 +3,7 @@
 
 #include "launcher/plan.hpp"
 #include "manager/event_loop.hpp"
+#include "manager/processes.hpp"
 #include "manager/restart.hpp"
 
 #include <spdlog/logger.h>
@@ -10,7 +11,6 @@
 #include <map>
 #include <memory>
 #include <random>
-#include <string>
 
 namespace belay::manager {
 
@@ -22,14 +22,8 @@ public:
     Restarter(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
               spdlog::logger& log, const std::function<void(std::uint32_t module, unsigned attempt)>& start);
 
-    void started(std::uint32_t module);
-
-    /// Seconds since it was started last.
-    [[nodiscard]] double age_s(std::uint32_t module) const;
-
-    /// The module ended by itself with wait(2)'s `status`, which `how` describes. Logs what happens now, and why,
-    /// unless it is EVerest's rule.
-    [[nodiscard]] Verdict ended(std::uint32_t module, int status, const std::string& how);
+    /// It ended by itself. Logs what happens now, and why, unless it is EVerest's rule.
+    [[nodiscard]] Verdict ended(const End& end);
 
     /// The charger stops: nobody is started any more.
     void cancel();
@@ -42,7 +36,6 @@ private:
         const config::RestartPolicy& policy;
         Backoff backoff;
         Timer timer;
-        Backoff::Time started{};
     };
 
     const launcher::LaunchPlan& plan_;

@@ -94,6 +94,13 @@ TEST_CASE("readiness counts all but the ignored")
     CHECK(mixed.missing().empty());
 }
 
+TEST_CASE("things are counted in English")
+{
+    CHECK(counted(0, "module") == "0 modules");
+    CHECK(counted(1, "module") == "1 module");
+    CHECK(counted(2, "retained topic") == "2 retained topics");
+}
+
 TEST_CASE("access is the requester's own, or granted to it")
 {
     config::Module module;
