@@ -192,6 +192,8 @@ void Supervisor::fail()
 
 void Supervisor::on_signal(int signal)
 {
+    if (repeats_.is_repeat(signal, std::chrono::nanoseconds{monotonic_ns()}))
+        return log_->info("{} received again at once: it counts as one", signal_name(signal));
     log_->info("{} received", signal_name(signal));
     if (lifecycle_.stopping())
         return apply(Event::stop);

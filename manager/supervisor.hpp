@@ -5,6 +5,7 @@
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
 #include "manager/processes.hpp"
+#include "manager/repeats.hpp"
 #include "manager/restarter.hpp"
 #include "manager/roll_call.hpp"
 #include "manager/status_fifo.hpp"
@@ -68,6 +69,7 @@ private:
     Timer deadline_;
     Timer finish_deadline_;
     RateLimit rate_limit_;
+    Repeats repeats_;
 
     bool announced_ = false;
     bool all_clean_ = true; ///< each module that ended while stopping ended with exit code 0

@@ -75,6 +75,23 @@ class Stop(Lifecycle):
         shutdown = self.observer.messages("everest/shutdown")
         self.assertEqual([(one["payload"], one["qos"], one["retain"]) for one in shutdown], [("true", 2, False)])
 
+    def test_sigint_twice_at_once(self):
+        """A terminal's Ctrl-C, and a wrapper that forwards it. One module hangs, so that the second meets a stop."""
+        self.begin("--graceful-shutdown")
+        os.kill(self.pids["example"], signal.SIGSTOP)
+        self.manager.send(signal.SIGINT)
+        self.manager.wait_for("MANAGER_SHUTDOWN_REQUESTED")
+        self.manager.send(signal.SIGINT)
+        self.manager.wait_for_log("SIGINT received again at once: it counts as one")
+        os.kill(self.pids["example"], signal.SIGCONT)
+        self.check(START + CLEAN_STOP, 0)
+
+    def test_sigterm_twice_at_once(self):
+        self.begin()
+        self.manager.send(signal.SIGTERM)
+        self.manager.send(signal.SIGTERM)
+        self.check(START + STOP, 0)
+
     def test_sigint_graceful(self):
         self.begin("--graceful-shutdown").send(signal.SIGINT)
         self.check(START + CLEAN_STOP, 0)
@@ -141,6 +158,7 @@ class Hung(Lifecycle):
         self.begin_hung("--graceful-shutdown")
         begin = self.signal_at(signal.SIGINT)
         self.manager.wait_for("MANAGER_SHUTDOWN_REQUESTED")
+        time.sleep(0.6)  # within 0.5 s it would be the same one
         self.manager.send(signal.SIGINT)
         self.check(START + ["SIGINT_RECEIVED", "MANAGER_SHUTDOWN_REQUESTED", "MANAGER_EXITING"], 1)
         self.assertLess(time.monotonic() - begin, 4.9)
