@@ -166,8 +166,12 @@ void Launcher::resolve_start(std::uint32_t number)
     module.status.reset();
     module.executed = size == 0;
     if (!module.executed) {
-        tell(StartFailed{.module = number, .stage = static_cast<std::uint32_t>(failure.stage), .error = failure.error});
-        return; // reaped by its SIGCHLD
+        // It is on its way to _exit(2). Whoever is told may ask for another attempt at once.
+        ::kill(module.pid, SIGKILL);
+        ::waitpid(std::exchange(module.pid, 0), nullptr, 0);
+        module.pidfd.reset();
+        return tell(
+            StartFailed{.module = number, .stage = static_cast<std::uint32_t>(failure.stage), .error = failure.error});
     }
     const std::array descriptors{module.pidfd.get(), module.output.get()};
     tell(Started{.module = number, .pid = module.pid, .forked_ns = module.forked_ns, .executed_ns = monotonic_ns()},
