@@ -33,6 +33,12 @@ constexpr std::array limit_names{
     LimitName{"LimitRTPRIO", RLIMIT_RTPRIO, false},    LimitName{"LimitRTTIME", RLIMIT_RTTIME, false},
 };
 
+constexpr std::array policies{std::pair{"never", RestartPolicy::When::never},
+                              std::pair{"on-failure", RestartPolicy::When::on_failure},
+                              std::pair{"always", RestartPolicy::When::always}};
+constexpr std::array scopes{std::pair{"module", RestartPolicy::Scope::module},
+                            std::pair{"all", RestartPolicy::Scope::all}};
+
 std::optional<rlim_t> parse_limit(std::string_view text, bool bytes)
 {
     constexpr std::string_view suffixes = "KMGT";
@@ -76,10 +82,10 @@ private:
                      suggest(member.key, names));
     }
 
-    bool is_mapping(const Node& node, const std::string& what)
+    bool is_mapping(const Node& node, const std::string& what, std::string hint = {})
     {
         if (!node.is(Node::Kind::mapping))
-            report_error(work_.diagnostics, node, "`" + what + "` must be a mapping");
+            report_error(work_.diagnostics, node, "`" + what + "` must be a mapping", std::move(hint));
         return node.is(Node::Kind::mapping);
     }
 
@@ -113,8 +119,12 @@ private:
                     sandbox(item.value, member.key, policy);
                 else if (item.key == "restart")
                     restart(item.value, policy.restart.emplace());
+                else if (item.key == "startup")
+                    timeout(item, policy.startup_timeout);
+                else if (item.key == "shutdown")
+                    timeout(item, policy.shutdown_timeout);
                 else
-                    unknown(item, {"capabilities", "limits", "restart", "sandbox"});
+                    unknown(item, {"capabilities", "limits", "restart", "sandbox", "shutdown", "startup"});
             }
         }
     }
@@ -199,7 +209,7 @@ private:
 
     void restart(const Node& node, RestartPolicy& chosen)
     {
-        if (!is_mapping(node, "restart"))
+        if (!is_mapping(node, "restart", "write restart: {policy: on-failure}"))
             return;
         const std::array durations{std::pair{"delay", &chosen.delay}, std::pair{"max_delay", &chosen.max_delay},
                                    std::pair{"stable_after", &chosen.stable_after}};
@@ -209,40 +219,68 @@ private:
             if (duration != durations.end())
                 *duration->second = seconds(member);
             else if (member.key == "policy")
-                chosen.policy = when(member.value);
+                chosen.policy = one_of(member, policies);
+            else if (member.key == "scope")
+                chosen.scope = one_of(member, scopes);
             else if (member.key == "burst")
                 chosen.burst = static_cast<unsigned>(whole_number(member, 1, 1000));
             else if (member.key == "success_exit_status")
                 exit_status(member, chosen.success_exit_status);
             else
-                unknown(member, {"burst", "delay", "max_delay", "policy", "stable_after", "success_exit_status"});
+                unknown(member,
+                        {"burst", "delay", "max_delay", "policy", "scope", "stable_after", "success_exit_status"});
         }
         if (chosen.max_delay < chosen.delay)
             report_error(work_.diagnostics, node, "`max_delay` (60 unless given) is shorter than `delay`",
                          "let it be longer");
+        if (const auto* scope = node.find("scope"); chosen.scope == RestartPolicy::Scope::all &&
+                                                    chosen.policy == RestartPolicy::When::never && scope != nullptr)
+            report_error(work_.diagnostics, *scope,
+                         "`scope: all` contradicts the policy `never`, which starts nothing again",
+                         "add policy: on-failure");
     }
 
-    RestartPolicy::When when(const Node& node)
+    /// `startup` and `shutdown`; systemd's TimeoutStartSec= and TimeoutStopSec=.
+    void timeout(const Member& item, std::optional<std::chrono::milliseconds>& chosen)
     {
-        static const std::map<std::string, RestartPolicy::When> names{{"never", RestartPolicy::When::never},
-                                                                      {"on-failure", RestartPolicy::When::on_failure},
-                                                                      {"always", RestartPolicy::When::always}};
-        if (const auto found = names.find(node.text); node.is(Node::Kind::string) && found != names.end())
-            return found->second;
-        report_error(work_.diagnostics, node, "`policy` must be `never`, `on-failure` or `always`",
-                     suggest(node.text, {"never", "on-failure", "always"}));
-        return RestartPolicy::When::never;
+        constexpr double shortest = 0.1;
+        if (!is_mapping(item.value, item.key, "write " + item.key + ": {timeout: 10}"))
+            return;
+        for (const auto& member : item.value.members) {
+            if (member.key == "timeout")
+                chosen = seconds(member, shortest);
+            else
+                unknown(member, {"timeout"});
+        }
     }
 
-    std::chrono::milliseconds seconds(const Member& member)
+    template <typename Value, std::size_t size>
+    Value one_of(const Member& member, const std::array<std::pair<const char*, Value>, size>& values)
+    {
+        std::vector<std::string> names;
+        std::string list;
+        for (const auto& [name, value] : values) {
+            if (member.value.is(Node::Kind::string) && member.value.text == name)
+                return value;
+            names.emplace_back(name);
+            list += (list.empty() ? "`" : names.size() == size ? "` or `" : "`, `") + names.back();
+        }
+        report_error(work_.diagnostics, member.value, "`" + member.key + "` must be " + list + '`',
+                     suggest(member.value.text, names));
+        return values.front().second;
+    }
+
+    std::chrono::milliseconds seconds(const Member& member, double shortest = 0)
     {
         constexpr double longest = 86400;
         const auto& value = member.value;
         const double given = value.is(Node::Kind::integer) ? value.integer : value.number;
         const bool number = value.is(Node::Kind::integer) || value.is(Node::Kind::number);
-        if (number && given >= 0 && given <= longest)
+        if (number && given >= shortest && given <= longest)
             return std::chrono::milliseconds{std::lround(given * 1000)};
-        report_error(work_.diagnostics, value, "`" + member.key + "` must be seconds, from 0 to 86400");
+        report_error(work_.diagnostics, value,
+                     "`" + member.key + "` must be seconds, from " + (shortest > 0 ? "0.1" : "0") + " to 86400",
+                     "write a number such as 10 or 2.5, without quotes and without a unit");
         return {};
     }
 

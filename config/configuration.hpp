@@ -67,7 +67,13 @@ struct RestartPolicy
         on_failure, ///< after anything but a success; after a success the module stays ended, and the others run on
         always,
     };
+    enum class Scope : std::uint8_t
+    {
+        module, ///< it alone is started again; the others run on
+        all,    ///< all are stopped in order, and started again
+    };
     When policy = When::never;
+    Scope scope = Scope::module;
     std::chrono::milliseconds delay{1000};         ///< before the first restart; doubles with each
     std::chrono::milliseconds max_delay{60000};    ///< but not beyond this
     std::chrono::milliseconds stable_after{60000}; ///< a run of this length is forgotten when it ends
@@ -83,7 +89,9 @@ struct Module
     bool ignored = false;    ///< by `--ignore`: neither spawned nor waited for
     std::optional<Access> access;
     RestartPolicy restart;
-    nlohmann::json config; ///< the `module_config` object of wire-protocol.md §4.2
+    std::optional<std::chrono::milliseconds> startup_timeout; ///< from its start until it is ready; none: no limit
+    std::chrono::milliseconds shutdown_timeout{5000};         ///< from SIGTERM until SIGKILL
+    nlohmann::json config;                                    ///< the `module_config` object of wire-protocol.md §4.2
 };
 
 /// Where something stands, for problems found after loading.
@@ -107,6 +115,8 @@ struct ModulePolicy
     std::vector<launcher::ResourceLimit> limits;
     std::optional<Sandbox> sandbox;
     std::optional<RestartPolicy> restart;
+    std::optional<std::chrono::milliseconds> startup_timeout;
+    std::optional<std::chrono::milliseconds> shutdown_timeout;
 };
 
 /// belay.yaml's most specific entry that says something: the id, else the name, else "*". Null if none does.

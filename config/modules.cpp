@@ -148,9 +148,14 @@ Module make_module(Workspace& work, const std::string& id, const Node& entry, co
         if (const auto* number = telemetry->find("id"); number != nullptr)
             module.config["telemetry_config"] = {{"id", to_json(*number)}};
     add_capabilities(work, module, entry, manifest);
-    const auto speaks = [](const ModulePolicy& policy) { return policy.restart.has_value(); };
-    if (const auto* policy = policy_of(work.result.policies, module.id, module.name, speaks))
-        module.restart = *policy->restart;
+    const auto take = [&](auto ModulePolicy::*field, auto& target) {
+        const auto speaks = [&](const ModulePolicy& policy) { return (policy.*field).has_value(); };
+        if (const auto* policy = policy_of(work.result.policies, module.id, module.name, speaks))
+            target = *(policy->*field);
+    };
+    take(&ModulePolicy::restart, module.restart);
+    take(&ModulePolicy::startup_timeout, module.startup_timeout);
+    take(&ModulePolicy::shutdown_timeout, module.shutdown_timeout);
     if (const auto* place = entry.find("module"); place != nullptr && place->file)
         work.result.origins[id] = {location_of(*place), place->file->line(place->line)};
     module.config["configuration_parameters"] =

@@ -69,6 +69,8 @@ public:
         for (const auto& [id, module] : configuration_.modules)
             if (!module.standalone && !module.ignored)
                 plan.modules.push_back(plan_module(module));
+        for (const auto& process : plan.modules)
+            plan.stop_timeout_ms = std::max(plan.stop_timeout_ms, stop_timeout_ms(process));
         if (some_kept_)
             diagnostics_.warning({},
                                  "modules without capabilities of their own run as root with everything root may do",
@@ -170,6 +172,12 @@ private:
                  "setcap -r " + process.program + ", and declare what it needs under `capabilities`");
         set_sandbox(module, process);
         return process;
+    }
+
+    /// The launcher must not be faster than the manager, which knows each module's own.
+    [[nodiscard]] std::uint32_t stop_timeout_ms(const launcher::ProcessPlan& process) const
+    {
+        return static_cast<std::uint32_t>(configuration_.modules.at(process.id).shutdown_timeout.count());
     }
 
     /// Whoever keeps root could undo it; whoever does not change its user runs what it may write.

@@ -29,13 +29,16 @@ void Backoff::stopped(Duration ran)
         attempts_ = 0;
 }
 
-Verdict judge(const config::RestartPolicy& policy, int status)
+Verdict judge(const config::RestartPolicy& policy, std::optional<int> status)
 {
     using When = config::RestartPolicy::When;
+    using Scope = config::RestartPolicy::Scope;
     if (policy.policy == When::never)
         return Verdict::stop_all;
-    const bool success = WIFEXITED(status) && policy.success_exit_status.contains(WEXITSTATUS(status));
-    return success && policy.policy == When::on_failure ? Verdict::stay_ended : Verdict::restart;
+    const bool success = status && WIFEXITED(*status) && policy.success_exit_status.contains(WEXITSTATUS(*status));
+    if (success && policy.policy == When::on_failure)
+        return Verdict::stay_ended;
+    return policy.scope == Scope::all ? Verdict::restart_all : Verdict::restart;
 }
 
 } // namespace belay::manager

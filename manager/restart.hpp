@@ -36,13 +36,17 @@ private:
     unsigned attempts_ = 0;
 };
 
-/// What the policy says of an end; `status` is wait(2)'s.
+/// What the policy says of an end.
 enum class Verdict
 {
     stop_all,   ///< EVerest's rule
     stay_ended, ///< a success: the others run on
     restart,
+    restart_all,
+    exhausted, ///< too many restarts of all without a stable run: EVerest's rule from now on
 };
-Verdict judge(const config::RestartPolicy& policy, int status);
+
+/// `status` is wait(2)'s; nothing if it is a failure anyway: it never ran, or was not ready in time.
+Verdict judge(const config::RestartPolicy& policy, std::optional<int> status);
 
 } // namespace belay::manager

@@ -14,7 +14,8 @@
 
 namespace belay::manager {
 
-/// Starts modules again that ended by themselves, as belay.yaml says of each, while the others run on.
+/// Decides what happens when a module ends by itself, as belay.yaml says of each, and starts those again that are
+/// started alone, while the others run on. A restart of all is the caller's.
 class Restarter
 {
 public:
@@ -22,8 +23,19 @@ public:
     Restarter(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
               spdlog::logger& log, const std::function<void(std::uint32_t module, unsigned attempt)>& start);
 
+    struct Decision
+    {
+        Verdict verdict = Verdict::stop_all;
+        std::chrono::milliseconds delay{0}; ///< before the restart
+        unsigned attempt = 0;
+        unsigned burst = 0;
+    };
+
     /// It ended by itself. Logs what happens now, and why, unless it is EVerest's rule.
-    [[nodiscard]] Verdict ended(const End& end);
+    [[nodiscard]] Decision ended(const End& end);
+
+    /// It ended because all are stopped.
+    void stopped(const End& end);
 
     /// The charger stops: nobody is started any more.
     void cancel();

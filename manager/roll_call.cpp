@@ -40,8 +40,9 @@ RollCall::RollCall(EventLoop& loop, const config::Configuration& configuration, 
       next_reminder_(loop, [this] { remind(); })
 {}
 
-void RollCall::begin()
+void RollCall::begin(bool standalone_too)
 {
+    readiness_.begin(standalone_too);
     next_reminder_.arm(reminder_interval);
 }
 

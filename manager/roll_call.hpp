@@ -38,8 +38,8 @@ public:
     RollCall(EventLoop& loop, const config::Configuration& configuration, spdlog::logger& log,
              RollCallListener& listener);
 
-    /// The modules were started.
-    void begin();
+    /// The modules were started; with `standalone_too`, those that others start are waited for again.
+    void begin(bool standalone_too);
 
     /// The modules are stopped: nothing is said any more.
     void end();

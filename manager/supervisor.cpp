@@ -11,6 +11,8 @@ namespace belay::manager {
 namespace {
 
 constexpr double ns_per_ms = 1e6;
+constexpr auto longest_kill = std::chrono::milliseconds(5000);
+constexpr auto longest_abort = std::chrono::milliseconds(2000);
 constexpr auto longest_flush = std::chrono::milliseconds(1000);
 
 } // namespace
@@ -26,7 +28,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       begin_ns_(monotonic_ns()),
       status_fifo_(std::move(inheritance.status_fifo)),
       timeline_(std::move(inheritance.timeline), begin_ns_),
-      processes_(loop, plan, std::move(inheritance.control), timeline_, *log_, style, *this),
+      processes_(loop, configuration, plan, std::move(inheritance.control), timeline_, *log_, style, *this),
       conversation_(loop, configuration, awaited(configuration), *log_, *this),
       roll_call_(loop, configuration, *log_, *this),
       restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); }),
@@ -36,7 +38,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
 
 void Supervisor::start()
 {
-    say(Step::manager_initializing);
+    say(status_line(Step::manager_initializing));
     if (awaited(configuration_).empty()) {
         log_->error("there is no module to start: `active_modules` of {} is empty, or all of it is ignored",
                     configuration_.settings.config_file.string());
@@ -48,30 +50,54 @@ void Supervisor::start()
 
 void Supervisor::apply(Event event)
 {
-    const auto before = lifecycle_.state();
+    const auto before = lifecycle_;
     const auto* transition = lifecycle_.apply(event);
     if (transition == nullptr)
         return;
-    if (lifecycle_.state() != before) {
-        deadline_.disarm();
-        if (const auto limit = deadline_ms(lifecycle_.state()); limit > 0)
-            deadline_.arm(std::chrono::milliseconds(limit));
-    }
-    if (lifecycle_.ending()) {
+    if (lifecycle_.ending() && !before.ending())
+        processes_.launcher().notify(launcher::Notification::stopping);
+    if (lifecycle_.stopping()) {
         restarter_.cancel();
         roll_call_.end();
+        processes_.cancel_startup_deadlines();
+    }
+    if (lifecycle_.state() != before.state()) {
+        deadline_.disarm();
+        if (const auto longest = limit())
+            deadline_.arm(*longest);
     }
     for (const auto step : transition->steps)
         perform(step);
     note_stopped();
 }
 
-/// Not every state that knows the end of all modules asks whether it was a clean one.
+/// Modules that were asked to shut down get SIGTERM together; then each has its own time until SIGKILL.
+std::optional<std::chrono::milliseconds> Supervisor::limit() const
+{
+    switch (limit_of(lifecycle_.state())) {
+    case Limit::none:
+        return std::nullopt;
+    case Limit::stop:
+        return processes_.longest_stop();
+    case Limit::kill:
+        return longest_kill;
+    case Limit::abort:
+        return longest_abort;
+    case Limit::rest:
+        return recovery_.delay;
+    }
+    return std::nullopt;
+}
+
+/// Not every state that knows the end of all modules asks whether it was a clean one, or the last one of too many.
 void Supervisor::note_stopped()
 {
-    if (lifecycle_.stopping() && processes_.count() == 0 && all_clean_)
+    const auto all_ended = [this] { return lifecycle_.stopping() && processes_.count() == 0; };
+    if (all_ended() && all_clean_)
         apply(Event::stopped_clean);
-    if (lifecycle_.stopping() && processes_.count() == 0)
+    if (all_ended() && exhausted_)
+        apply(Event::stopped_exhausted);
+    if (all_ended())
         apply(Event::stopped);
 }
 
@@ -89,6 +115,7 @@ void Supervisor::perform(Step step)
     case Step::announce:
         return announce();
     case Step::ask_to_shut_down:
+        asked_to_shut_down_ = true;
         log_->info("asking {} to shut down", counted(processes_.count(), "module"));
         return conversation_.ask_to_shut_down();
     case Step::terminate:
@@ -99,35 +126,39 @@ void Supervisor::perform(Step step)
         return begin_finish(0);
     case Step::finish_failed:
         return begin_finish(1);
-    case Step::manager_shutdown_requested:
-        processes_.launcher().notify(launcher::Notification::stopping);
-        return say(step);
+    case Step::crash_recovery_attempt:
+        begin_ns_ = monotonic_ns();
+        announced_ = false;
+        return say(std::string{status_line(step)} + ':' + std::to_string(recovery_.attempt) + '/' +
+                   std::to_string(recovery_.burst));
     default:
-        return say(step);
+        return say(status_line(step));
     }
 }
 
-void Supervisor::say(Step line)
+void Supervisor::say(std::string_view line)
 {
-    const auto written = status_fifo_.write(status_line(line));
+    const auto written = status_fifo_.write(line);
     if (!written)
         log_->warn("the status FIFO is not written any more: {}", std::strerror(written.error()));
 }
 
+/// Whoever is started again reads what its predecessor read.
 void Supervisor::start_modules()
 {
+    conversation_.publish_again();
+    all_clean_ = true;
     const auto modules = counted(plan_.modules.size(), "module");
     log_->info("starting {}", modules);
     processes_.launcher().notify(launcher::Notification::status, "Starting " + modules);
     for (std::uint32_t module = 0; module < plan_.modules.size(); ++module)
-        processes_.start(module, 0);
+        processes_.start(module, recovery_.attempt);
     for (const auto& [id, module] : configuration_.modules)
         if (module.standalone && !module.ignored)
             log_->info("{}: standalone, to be started by somebody else", id);
-    roll_call_.begin();
+    roll_call_.begin(std::exchange(asked_to_shut_down_, false));
 }
 
-/// A successor reads what the first one read.
 void Supervisor::restart(std::uint32_t module, unsigned attempt)
 {
     conversation_.publish_again();
@@ -157,27 +188,45 @@ void Supervisor::on_process_ended(const End& end)
 void Supervisor::judge(const End& end)
 {
     const auto& id = plan_.modules[end.module].id;
-    if (lifecycle_.ending()) {
+    if (lifecycle_.stopping() || lifecycle_.state() == State::exiting) {
         all_clean_ = all_clean_ && end.status == 0;
+        restarter_.stopped(end);
         return log_->debug("{} (pid {}): ended: {}", id, end.pid, end.how);
     }
-    if (!end.status) {
-        log_->error("{}: not started: {}", id, end.how);
-        return fail();
-    }
+    follow(restarter_.ended(end), end);
+}
+
+void Supervisor::follow(const Restarter::Decision& decision, const End& end)
+{
+    const auto& id = plan_.modules[end.module].id;
     const bool was_ready = roll_call_.is_ready(id);
-    switch (restarter_.ended(end)) {
+    switch (decision.verdict) {
+    case Verdict::exhausted:
+        exhausted_ = true;
+        [[fallthrough]];
     case Verdict::stop_all:
-        log_->error("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all modules", id,
-                    end.pid, end.how, std::chrono::duration<double>{end.ran}.count(),
-                    was_ready ? "" : ", before it was ready");
+        if (!end.status)
+            log_->error("{}: not started: {}; stopping all modules", id, end.how);
+        else
+            log_->error("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all modules", id,
+                        end.pid, end.how, std::chrono::duration<double>{end.ran}.count(),
+                        was_ready ? "" : ", before it was ready");
         return fail();
     case Verdict::stay_ended:
-        return was_ready ? void() : on_module_ready(id); // it is not waited for any more
+        return was_ready ? void() : roll_call_.mark(id); // it is not waited for any more
     case Verdict::restart:
         roll_call_.forget(id);
         return processes_.launcher().notify(launcher::Notification::status, id + " ended and will be started again");
+    case Verdict::restart_all:
+        recovery_ = decision;
+        processes_.launcher().notify(launcher::Notification::status, id + " ended; all will be started again");
+        return recover();
     }
+}
+
+void Supervisor::recover()
+{
+    apply(options_.graceful_shutdown && conversation_.connected() ? Event::recover_gracefully : Event::recover);
 }
 
 void Supervisor::fail()
@@ -249,6 +298,8 @@ void Supervisor::on_module_ready(const std::string& module)
 {
     record("ready", module);
     log_->debug("{}: ready", module);
+    if (!processes_.note_ready(module))
+        return; // it is being ended
     roll_call_.mark(module);
 }
 
@@ -283,7 +334,7 @@ void Supervisor::finish()
         return;
     conversation_.disconnect();
     processes_.drain_output();
-    say(Step::manager_exiting);
+    say(status_line(Step::manager_exiting));
     status_fifo_.close();
     processes_.launcher().finish(exit_code_);
     loop_.exit(exit_code_);

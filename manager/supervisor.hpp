@@ -43,12 +43,15 @@ private:
     void apply(Event event);
     void perform(Step step);
     void note_stopped();
-    void say(Step line);
+    void say(std::string_view line);
+    [[nodiscard]] std::optional<std::chrono::milliseconds> limit() const;
     void start_modules();
     void restart(std::uint32_t module, unsigned attempt);
     void announce();
     void judge(const End& end);
+    void follow(const Restarter::Decision& decision, const End& end);
     void fail();
+    void recover();
     void begin_finish(int code);
     void finish();
     void record(std::string_view event, const std::string& module);
@@ -58,7 +61,7 @@ private:
     const launcher::LaunchPlan& plan_;
     const Options& options_;
     std::shared_ptr<spdlog::logger> log_;
-    std::uint64_t begin_ns_;
+    std::uint64_t begin_ns_; ///< of the manager, or of the last restart of all
     StatusFifo status_fifo_;
     Timeline timeline_;
     Lifecycle lifecycle_;
@@ -71,6 +74,9 @@ private:
     RateLimit rate_limit_;
     Repeats repeats_;
 
+    Restarter::Decision recovery_; ///< the last restart of all
+    bool exhausted_ = false;       ///< too many restarts of all
+    bool asked_to_shut_down_ = false;
     bool announced_ = false;
     bool all_clean_ = true; ///< each module that ended while stopping ended with exit code 0
     int exit_code_ = 1;

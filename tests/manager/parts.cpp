@@ -94,6 +94,14 @@ TEST_CASE("readiness counts all but the ignored")
     CHECK(mixed.missing() == std::vector<std::string>{"other"});
     CHECK(mixed.mark("other") == all_ready);
     CHECK(mixed.missing().empty());
+    mixed.begin(false); // those that others start are still there
+    CHECK(mixed.missing() == std::vector<std::string>{"a", "b"});
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("b") == all_ready);
+    mixed.begin(true);
+    CHECK(mixed.missing() == std::vector<std::string>{"a", "b", "other", "probe"});
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("b") == spawned_ready);
 }
 
 TEST_CASE("things are counted in English")

@@ -69,6 +69,39 @@ TEST_CASE("a burst of any size is counted, and its delay stays within the limit"
     CHECK(backoff.next(1s) == 5000ms);
 }
 
+TEST_CASE("a stable run is forgiven also when it ended because all were stopped")
+{
+    const auto policy = policy_of(When::always);
+    Backoff backoff{policy, [] { return 0.5; }};
+    for (int i = 0; i < 5; ++i)
+        backoff.next(1s);
+    backoff.stopped(59s);
+    CHECK(backoff.attempts() == 5);
+    backoff.stopped(60s);
+    CHECK(backoff.next(1s) == 1000ms);
+}
+
+TEST_CASE("a policy for all judges as one for the module alone does")
+{
+    auto policy = policy_of(When::on_failure);
+    policy.scope = belay::config::RestartPolicy::Scope::all;
+    CHECK(judge(policy, SIGKILL) == Verdict::restart_all);
+    CHECK(judge(policy, std::nullopt) == Verdict::restart_all);
+    CHECK(judge(policy, exit_status(0)) == Verdict::stay_ended);
+    policy.policy = When::always;
+    CHECK(judge(policy, exit_status(0)) == Verdict::restart_all);
+    policy.policy = When::never;
+    CHECK(judge(policy, SIGKILL) == Verdict::stop_all);
+}
+
+TEST_CASE("a module that never ran or was not ready in time has failed, whatever its exit code")
+{
+    auto policy = policy_of(When::on_failure);
+    CHECK(judge(policy, std::nullopt) == Verdict::restart);
+    policy.policy = When::never;
+    CHECK(judge(policy, std::nullopt) == Verdict::stop_all);
+}
+
 TEST_CASE("a policy judges how a module ended")
 {
     auto policy = policy_of(When::never);
