@@ -14,6 +14,7 @@ constexpr double ns_per_ms = 1e6;
 constexpr auto longest_kill = std::chrono::milliseconds(5000);
 constexpr auto longest_abort = std::chrono::milliseconds(2000);
 constexpr auto longest_flush = std::chrono::milliseconds(1000);
+constexpr auto longest_answer = std::chrono::milliseconds(1000);
 
 } // namespace
 
@@ -33,7 +34,8 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       roll_call_(loop, configuration, *log_, *this),
       restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); }),
       deadline_(loop, [this] { apply(Event::deadline); }),
-      finish_deadline_(loop, [this] { finish(); })
+      finish_deadline_(loop, [this] { finish(); }),
+      answer_deadline_(loop, [this] { judge_ended(); })
 {}
 
 void Supervisor::start()
@@ -179,9 +181,25 @@ void Supervisor::announce()
         log_->info("a module is ready again; the announcement is repeated");
 }
 
+/// When the broker dies the modules follow, and the kernel may show us their ends first. So nobody is blamed before the
+/// broker has answered, which takes less than a millisecond.
 void Supervisor::on_process_ended(const End& end)
 {
-    judge(end);
+    const bool by_itself = end.status && !end.late && !lifecycle_.stopping();
+    ended_.push_back(end);
+    if (!by_itself || !conversation_.connected())
+        return judge_ended();
+    if (ended_.size() > 1)
+        return;
+    answer_deadline_.arm(longest_answer);
+    conversation_.ask_whether_alive();
+}
+
+void Supervisor::judge_ended()
+{
+    answer_deadline_.disarm();
+    for (const auto& end : std::exchange(ended_, {}))
+        judge(end);
     note_stopped();
 }
 
@@ -241,6 +259,7 @@ void Supervisor::fail()
 
 void Supervisor::on_signal(int signal)
 {
+    judge_ended(); // what came first counts first
     if (repeats_.is_repeat(signal, std::chrono::nanoseconds{monotonic_ns()}))
         return log_->info("{} received again at once: it counts as one", signal_name(signal));
     log_->info("{} received", signal_name(signal));
@@ -267,11 +286,19 @@ void Supervisor::on_connected()
 void Supervisor::on_broker_failed(const std::string& why)
 {
     log_->error("{}", why);
+    answer_deadline_.disarm();
+    for (const auto& end : std::exchange(ended_, {}))
+        log_->info("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how);
     if (lifecycle_.state() == State::exiting)
         return finish();
     if (lifecycle_.stopping())
         return apply(Event::fail);
     fail();
+}
+
+void Supervisor::on_broker_alive()
+{
+    judge_ended();
 }
 
 pid_t Supervisor::pid_of(const std::string& id)

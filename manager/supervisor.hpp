@@ -31,6 +31,7 @@ private:
 
     void on_connected() override;
     void on_broker_failed(const std::string& why) override;
+    void on_broker_alive() override;
     void on_asked(const std::string& module) override;
     void on_answered(const std::string& module) override;
     void on_module_ready(const std::string& module) override;
@@ -48,6 +49,7 @@ private:
     void start_modules();
     void restart(std::uint32_t module, unsigned attempt);
     void announce();
+    void judge_ended();
     void judge(const End& end);
     void follow(const Restarter::Decision& decision, const End& end);
     void fail();
@@ -71,9 +73,11 @@ private:
     Restarter restarter_;
     Timer deadline_;
     Timer finish_deadline_;
+    Timer answer_deadline_;
     RateLimit rate_limit_;
     Repeats repeats_;
 
+    std::vector<End> ended_;       ///< before it is known whether the broker is alive
     Restarter::Decision recovery_; ///< the last restart of all
     bool exhausted_ = false;       ///< too many restarts of all
     bool asked_to_shut_down_ = false;

@@ -217,6 +217,7 @@ class Failure(Lifecycle):
         self.assertEqual(self.manager.wait(), 1, self.manager)
         lines = self.manager.status()
         self.assertIn(lines[len(START):], [["MANAGER_EXITING"], CRASH + ["MANAGER_EXITING"]], self.manager)
+        self.check_that_the_broker_is_blamed()
         self.assertEqual(self.prefix.processes(), [])
 
     def test_broker_dies_during_the_start(self):
@@ -227,7 +228,36 @@ class Failure(Lifecycle):
         self.assertEqual(self.manager.wait(), 1, self.manager)
         self.assertEqual(self.manager.status()[-1], "MANAGER_EXITING")
         self.assertNotIn("MANAGER_RUNNING", self.manager.status())
-        self.assertIn("the connection to the MQTT broker is lost", self.manager.log)
+        self.check_that_the_broker_is_blamed()
+        self.assertEqual(self.prefix.processes(), [])
+
+    def check_that_the_broker_is_blamed(self):
+        self.assertIn("error: the connection to the MQTT broker is lost", self.manager.log)
+        self.assertNotIn("ended unexpectedly", self.manager.log)
+
+    def test_broker_dies_after_a_module_was_seen_to_end(self):
+        """The order that the kernel may choose when a broker is killed, made certain: the broker still has its
+        connections but is at its end when a module goes."""
+        timeline = self.scratch / "timeline"
+        self.begin("--timeline", str(timeline))
+        self.broker.suspend()
+        os.kill(self.pids["example"], signal.SIGKILL)
+        wait_until(lambda: '"exited"' in timeline.read_text(), "the manager to hear of the module's end")
+        self.broker.kill()
+        self.assertEqual(self.manager.wait(), 1, self.manager)
+        self.check_that_the_broker_is_blamed()
+        self.assertIn(f"example (pid {self.pids['example']}): ended, too: killed by SIGKILL (9)", self.manager.log)
+        self.assertEqual(self.manager.status(), START + CRASH + ["MANAGER_EXITING"])
+
+    def test_module_ends_while_the_broker_hangs(self):
+        """A broker that does not answer keeps nobody from stopping the rest."""
+        self.begin()
+        self.broker.suspend()
+        os.kill(self.pids["example"], signal.SIGKILL)
+        self.assertEqual(self.manager.wait(), 1, self.manager)
+        self.assertEqual(self.manager.status(), START + CRASH + ["MANAGER_EXITING"])
+        self.assertIn(f"example (pid {self.pids['example']}): ended unexpectedly: killed by SIGKILL (9)",
+                      self.manager.log)
         self.assertEqual(self.prefix.processes(), [])
 
     def test_launcher_killed(self):
