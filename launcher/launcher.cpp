@@ -180,7 +180,11 @@ void Launcher::resolve_start(std::uint32_t number)
     const bool filtered = plan_.modules[number].system_call_policy == SystemCallPolicy::allow_list;
     module.executed = status.kind == Status::Kind::executes && module.denied.watched() == filtered;
     if (!module.executed) {
-        ::kill(module.pid, SIGKILL); // it ends by itself, unless its listener was lost; its SIGCHLD follows
+        // It is on its way to _exit(2), or its listener was lost. Whoever is told may ask for another attempt at once.
+        ::kill(module.pid, SIGKILL);
+        ::waitpid(std::exchange(module.pid, 0), nullptr, 0);
+        module.pidfd.reset();
+        module.denied.stop();
         return tell(StartFailed{.module = number,
                                 .stage = static_cast<std::uint32_t>(status.failure.stage),
                                 .error = status.failure.error});

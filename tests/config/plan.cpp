@@ -270,3 +270,17 @@ TEST_CASE("a sandbox is switched off part by part, with a warning for each")
         CHECK_THAT(prefix.text(), Catch::Contains(message));
     }
 }
+
+TEST_CASE("the launcher waits for a stop as long as the most patient module's shutdown timeout")
+{
+    Prefix prefix;
+    const auto stop_timeout = [&](const std::string& value) {
+        prefix.write("etc/everest/belay.yaml", "modules: {a: {shutdown: {timeout: " + value + "}}}\n");
+        const auto plan = plan_of(prefix, base, {});
+        REQUIRE(plan);
+        return plan->stop_timeout_ms;
+    };
+    CHECK(stop_timeout("0.5") == 5000);
+    CHECK(stop_timeout("30") == 30000);
+    CHECK(stop_timeout("86400") == 86400000);
+}

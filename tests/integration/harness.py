@@ -239,11 +239,21 @@ class Manager:
 
     def manager_pid(self):
         """The unprivileged half."""
-        return next(pid for pid in self.children() if argv_of(pid)[0].endswith("/bin/manager"))
+        return next(pid for pid, name in self.names_of_children() if name.endswith("/bin/manager"))
+
+    def names_of_children(self):
+        """Pids and arguments 0, of those that execute something."""
+        found = []
+        for pid in self.children():
+            try:
+                found.append((pid, argv_of(pid)[0]))
+            except (FileNotFoundError, ProcessLookupError, IndexError):
+                continue  # it ended meanwhile
+        return found
 
     def module_pids(self):
         """Native modules: id → pid."""
-        return {argv_of(pid)[0].partition(":")[0]: pid for pid in self.children() if ":" in argv_of(pid)[0]}
+        return {name.partition(":")[0]: pid for pid, name in self.names_of_children() if ":" in name}
 
     def status(self):
         """The status lines until now."""

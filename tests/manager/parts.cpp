@@ -5,6 +5,7 @@
 #include "manager/log.hpp"
 #include "manager/module_output.hpp"
 #include "manager/readiness.hpp"
+#include "manager/repeats.hpp"
 #include "manager/status_fifo.hpp"
 #include "manager/timeline.hpp"
 #include "manager/topics.hpp"
@@ -24,6 +25,7 @@
 
 using namespace belay;
 using namespace belay::manager;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -92,6 +94,32 @@ TEST_CASE("readiness counts all but the ignored")
     CHECK(mixed.missing() == std::vector<std::string>{"other"});
     CHECK(mixed.mark("other") == all_ready);
     CHECK(mixed.missing().empty());
+    mixed.begin(false); // those that others start are still there
+    CHECK(mixed.missing() == std::vector<std::string>{"a", "b"});
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("b") == all_ready);
+    mixed.begin(true);
+    CHECK(mixed.missing() == std::vector<std::string>{"a", "b", "other", "probe"});
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("b") == spawned_ready);
+}
+
+TEST_CASE("things are counted in English")
+{
+    CHECK(counted(0, "module") == "0 modules");
+    CHECK(counted(1, "module") == "1 module");
+    CHECK(counted(2, "retained topic") == "2 retained topics");
+}
+
+TEST_CASE("the same signal within half a second of the first is the same one")
+{
+    Repeats repeats;
+    CHECK_FALSE(repeats.is_repeat(SIGINT, 10s));
+    CHECK(repeats.is_repeat(SIGINT, 10s));
+    CHECK_FALSE(repeats.is_repeat(SIGTERM, 10s));
+    CHECK(repeats.is_repeat(SIGINT, 10499ms));
+    CHECK_FALSE(repeats.is_repeat(SIGINT, 10500ms));
+    CHECK(repeats.is_repeat(SIGINT, 10999ms));
 }
 
 TEST_CASE("access is the requester's own, or granted to it")
