@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Other processes, by /proc.
+
+#include "tests/attack/attempt.hpp"
+
+#include <array>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace attack {
+
+namespace {
+
+Outcome open_each(const std::vector<pid_t>& pids, const char* name, int flags)
+{
+    return for_each(pids, [=](pid_t pid) { return try_open(proc(pid, name), flags); });
+}
+
+/// Some of these files open for all and fail when they are read.
+Outcome read_each(const std::vector<pid_t>& pids, const char* name)
+{
+    return for_each(pids, [=](pid_t pid) { return slurp(proc(pid, name)).empty() ? -1 : 0; });
+}
+
+Outcome follow_each(const std::vector<pid_t>& pids, const char* name)
+{
+    return for_each(pids, [=](pid_t pid) {
+        std::array<char, 256> target{};
+        return ::readlink(proc(pid, name).c_str(), target.data(), target.size());
+    });
+}
+
+Outcome memory(const Context& context)
+{
+    return open_each(context.everybody(), "mem", O_RDWR);
+}
+
+Outcome environment(const Context& context)
+{
+    return read_each(context.everybody(), "environ");
+}
+
+Outcome mappings(const Context& context)
+{
+    return read_each(context.everybody(), "maps");
+}
+
+Outcome auxiliary_vector(const Context& context)
+{
+    return read_each(context.everybody(), "auxv");
+}
+
+Outcome system_call(const Context& context)
+{
+    return for_each(context.everybody(), [](pid_t pid) { return slurp(proc(pid, "syscall")).empty() ? -1 : 0; });
+}
+
+Outcome root(const Context& context)
+{
+    return for_each(context.everybody(), [](pid_t pid) { return try_open(proc(pid, "root/etc"), O_RDONLY); });
+}
+
+Outcome links(const Context& context)
+{
+    for (const auto* name : {"cwd", "exe", "root", "ns/mnt"})
+        if (auto outcome = follow_each(context.everybody(), name); outcome.verdict != Verdict::refused)
+            return outcome;
+    return refused(EACCES);
+}
+
+Outcome descriptors(const Context& context)
+{
+    return for_each(context.everybody(), [](pid_t pid) {
+        DIR* directory = ::opendir(proc(pid, "fd").c_str());
+        if (directory == nullptr)
+            return -1;
+        ::closedir(directory);
+        return 0;
+    });
+}
+
+/// The socket between launcher and manager among them: its opcodes would be ours.
+Outcome open_descriptors(const Context& context)
+{
+    constexpr int most = 32;
+    for (const pid_t pid : context.everybody())
+        for (int number = 0; number < most; ++number) {
+            const auto path = proc(pid, "fd/") + std::to_string(number);
+            if (try_open(path, O_RDWR) >= 0)
+                return escaped(path);
+            if (errno != EACCES && errno != EPERM)
+                return unjudged(path);
+        }
+    return refused(EACCES);
+}
+
+Outcome descriptor_information(const Context& context)
+{
+    return read_each(context.everybody(), "fdinfo/0");
+}
+
+Outcome out_of_memory_of_neighbours(const Context& context)
+{
+    return open_each(context.of_our_user(), "oom_score_adj", O_WRONLY);
+}
+
+Outcome out_of_memory_of_launcher(const Context& context)
+{
+    return open_each({context.launcher}, "oom_score_adj", O_WRONLY);
+}
+
+Outcome small_settings(const Context& context)
+{
+    for (const auto* name : {"coredump_filter", "autogroup", "clear_refs"})
+        if (auto outcome =
+                for_each(context.of_our_user(), [=](pid_t pid) { return try_open(proc(pid, name), O_WRONLY); },
+                         {EPERM, EACCES, ENOENT});
+            outcome.verdict != Verdict::refused)
+            return outcome;
+    return refused(EACCES);
+}
+
+Outcome name(const Context& context)
+{
+    return for_each(context.everybody(),
+                    [](pid_t pid) -> long {
+                        const int file = ::open(proc(pid, "comm").c_str(), O_WRONLY | O_CLOEXEC);
+                        return file < 0 ? -1 : ::write(file, "owned", 5);
+                    },
+                    {EPERM, EACCES, EINVAL}); // EINVAL: only its own process may
+}
+
+Outcome namespaces_and_maps(const Context& context)
+{
+    for (const auto* file : {"uid_map", "setgroups", "timens_offsets"})
+        if (auto outcome = for_each(context.everybody(),
+                                    [=](pid_t pid) -> long {
+                                        const int opened = ::open(proc(pid, file).c_str(), O_WRONLY | O_CLOEXEC);
+                                        return opened < 0 ? -1 : ::write(opened, "0 0 1\n", 6);
+                                    },
+                                    {EPERM, EACCES, ENOENT, EINVAL});
+            outcome.verdict != Verdict::refused)
+            return outcome;
+    return refused(EACCES);
+}
+
+constexpr std::array table{
+    Attempt{"/proc", "mem", "read or write another's memory", memory},
+    Attempt{"/proc", "environ", "read another's secrets", environment},
+    Attempt{"/proc", "maps", "learn another's addresses", mappings},
+    Attempt{"/proc", "auxv", "learn another's addresses", auxiliary_vector},
+    Attempt{"/proc", "syscall", "learn another's addresses", system_call},
+    Attempt{"/proc", "root", "see with another's eyes", root},
+    Attempt{"/proc", "cwd, exe, root, ns: links", "learn of another", links},
+    Attempt{"/proc", "fd: list", "learn of another", descriptors},
+    Attempt{"/proc", "fd: open", "use another's descriptors", open_descriptors},
+    Attempt{"/proc", "fdinfo", "learn of another", descriptor_information},
+    Attempt{"/proc", "oom_score_adj of neighbours", "have another killed first", out_of_memory_of_neighbours},
+    Attempt{"/proc", "oom_score_adj of the launcher", "have it killed first", out_of_memory_of_launcher},
+    Attempt{"/proc", "coredump_filter, autogroup, …", "change another", small_settings},
+    Attempt{"/proc", "comm", "give another a false name", name},
+    Attempt{"/proc", "uid_map, setgroups", "change another's ids", namespaces_and_maps},
+};
+
+} // namespace
+
+std::span<const Attempt> process_files()
+{
+    return table;
+}
+
+} // namespace attack
