@@ -157,7 +157,7 @@ Outcome long_topic(const Context& context)
     auto topic = std::string{"everest/modules/"};
     topic.append(longest - topic.size() - 6, 'x').append("/ready");
     publish(context, topic, envelope("ModuleReady", true));
-    return publish(context, "everest/" + std::string(longest - 8, '\x01'), "");
+    return publish(context, "everest/" + std::string(longest - 8, '/'), "");
 }
 
 /// A topic of a megabyte cannot be said in MQTT; a packet that claims so much and stops is the nearest.

@@ -76,19 +76,23 @@ std::vector<std::string> directories(const Context& context)
     return context.told.at("directories").get<std::vector<std::string>>();
 }
 
-std::string fresh(const std::string& directory)
+/// `make` in each directory; what was made goes again.
+template <typename Make>
+Outcome make_in_each(const std::vector<std::string>& paths, Make make)
 {
-    return directory + "/owned" + std::to_string(::getpid());
+    return for_each(paths, [&](const std::string& directory) {
+        const auto path = directory + "/owned" + std::to_string(::getpid());
+        const int result = make(path.c_str());
+        if (result >= 0)
+            fs::remove(path);
+        return result;
+    });
 }
 
 Outcome create(const Context& context)
 {
-    return for_each(directories(context), [](const std::string& directory) {
-        const auto path = fresh(directory);
-        const int result = try_open(path, O_WRONLY | O_CREAT | O_EXCL);
-        ::unlink(path.c_str());
-        return result;
-    });
+    return make_in_each(directories(context),
+                        [](const char* path) { return try_open(path, O_WRONLY | O_CREAT | O_EXCL); });
 }
 
 Outcome create_nameless(const Context& context)
@@ -99,22 +103,12 @@ Outcome create_nameless(const Context& context)
 
 Outcome create_link(const Context& context)
 {
-    return for_each(directories(context), [](const std::string& directory) {
-        const auto path = fresh(directory);
-        const int result = ::symlink("/etc/shadow", path.c_str());
-        ::unlink(path.c_str());
-        return result;
-    });
+    return make_in_each(directories(context), [](const char* path) { return ::symlink("/etc/shadow", path); });
 }
 
 Outcome create_directory(const Context& context)
 {
-    return for_each(directories(context), [](const std::string& directory) {
-        const auto path = fresh(directory);
-        const int result = ::mkdir(path.c_str(), 0700);
-        ::rmdir(path.c_str());
-        return result;
-    });
+    return make_in_each(directories(context), [](const char* path) { return ::mkdir(path, 0700); });
 }
 
 /// As often as a swap between check and start would take.
@@ -122,7 +116,7 @@ Outcome swap(const Context& context, unsigned flags)
 {
     constexpr int often = 2000;
     const auto binary = context.text("binary");
-    const auto other = context.text("home") + "/other" + std::to_string(::getpid());
+    const auto other = context.text("open_directory") + "/other" + std::to_string(::getpid());
     fs::copy_file("/bin/true", other);
     for (int i = 0; i < often; ++i)
         if (::syscall(SYS_renameat2, AT_FDCWD, other.c_str(), AT_FDCWD, binary.c_str(), flags) == 0) {
@@ -192,13 +186,12 @@ Outcome homes_of_others(const Context& /*unused*/)
     return judge(try_open("/root", O_RDONLY | O_DIRECTORY));
 }
 
-/// Where hard links are protected, or on another file system, they are not possible; root may.
+/// In a directory of our own; where hard links are not protected, anybody may.
 Outcome hard_link(const Context& context)
 {
-    const auto path = context.text("open_directory") + "/link" + std::to_string(::getpid());
-    const int result = ::link(context.text("secret_file").c_str(), path.c_str());
-    ::unlink(path.c_str());
-    return judge(result);
+    const auto source = context.text("secret_file");
+    return make_in_each({context.text("open_directory")},
+                        [&](const char* path) { return ::link(source.c_str(), path); });
 }
 
 Outcome status_fifo(const Context& context)

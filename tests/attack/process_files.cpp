@@ -93,7 +93,7 @@ Outcome open_descriptors(const Context& context)
             const auto path = proc(pid, "fd/") + std::to_string(number);
             if (try_open(path, O_RDWR) >= 0)
                 return escaped(path);
-            if (errno != EACCES && errno != EPERM)
+            if (errno != EACCES && errno != EPERM && errno != ENOENT)
                 return unjudged(path);
         }
     return refused(EACCES);
@@ -125,28 +125,13 @@ Outcome small_settings(const Context& context)
     return refused(EACCES);
 }
 
-Outcome name(const Context& context)
+/// It opens for everybody, and asks who it is when it is written.
+Outcome timer_slack(const Context& context)
 {
-    return for_each(context.everybody(),
-                    [](pid_t pid) -> long {
-                        const int file = ::open(proc(pid, "comm").c_str(), O_WRONLY | O_CLOEXEC);
-                        return file < 0 ? -1 : ::write(file, "owned", 5);
-                    },
-                    {EPERM, EACCES, EINVAL}); // EINVAL: only its own process may
-}
-
-Outcome namespaces_and_maps(const Context& context)
-{
-    for (const auto* file : {"uid_map", "setgroups", "timens_offsets"})
-        if (auto outcome = for_each(context.everybody(),
-                                    [=](pid_t pid) -> long {
-                                        const int opened = ::open(proc(pid, file).c_str(), O_WRONLY | O_CLOEXEC);
-                                        return opened < 0 ? -1 : ::write(opened, "0 0 1\n", 6);
-                                    },
-                                    {EPERM, EACCES, ENOENT, EINVAL});
-            outcome.verdict != Verdict::refused)
-            return outcome;
-    return refused(EACCES);
+    return for_each(context.everybody(), [](pid_t pid) -> long {
+        const int file = ::open(proc(pid, "timerslack_ns").c_str(), O_WRONLY | O_CLOEXEC);
+        return file < 0 ? -1 : ::write(file, "50000", 5);
+    });
 }
 
 constexpr std::array table{
@@ -163,8 +148,7 @@ constexpr std::array table{
     Attempt{"/proc", "oom_score_adj of neighbours", "have another killed first", out_of_memory_of_neighbours},
     Attempt{"/proc", "oom_score_adj of the launcher", "have it killed first", out_of_memory_of_launcher},
     Attempt{"/proc", "coredump_filter, autogroup, …", "change another", small_settings},
-    Attempt{"/proc", "comm", "give another a false name", name},
-    Attempt{"/proc", "uid_map, setgroups", "change another's ids", namespaces_and_maps},
+    Attempt{"/proc", "timerslack_ns", "slow another down", timer_slack},
 };
 
 } // namespace

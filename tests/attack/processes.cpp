@@ -181,12 +181,6 @@ Outcome limits(const Context& context)
     });
 }
 
-template <typename Action>
-Outcome both_ways(const std::vector<pid_t>& pids, Action action)
-{
-    return for_each(pids, action, {EPERM, EACCES});
-}
-
 long set_scheduler(pid_t pid)
 {
     const sched_param parameters{};
@@ -217,28 +211,29 @@ long set_affinity(pid_t pid)
 
 Outcome scheduler(const Context& context)
 {
-    return both_ways(context.of_our_user(), set_scheduler);
+    return for_each(context.of_our_user(), set_scheduler);
 }
 
 Outcome nice_value(const Context& context)
 {
-    return both_ways(context.of_our_user(), set_nice);
+    return for_each(context.of_our_user(), set_nice);
 }
 
 Outcome io_class(const Context& context)
 {
-    return both_ways(context.of_our_user(), set_io_class);
+    return for_each(context.of_our_user(), set_io_class);
 }
 
 Outcome affinity(const Context& context)
 {
-    return both_ways(context.of_our_user(), set_affinity);
+    return for_each(context.of_our_user(), set_affinity);
 }
 
 Outcome launchers_scheduling(const Context& context)
 {
     for (auto* action : {set_scheduler, set_nice, set_io_class, set_affinity})
-        if (const auto outcome = for_each({context.launcher}, action); outcome.verdict != Verdict::refused)
+        if (const auto outcome = for_each(std::vector<pid_t>{context.launcher}, action);
+            outcome.verdict != Verdict::refused)
             return outcome;
     return refused(EPERM);
 }
@@ -264,10 +259,8 @@ Outcome own_io_class(const Context& /*unused*/)
 
 Outcome own_limit(const Context& /*unused*/)
 {
-    rlimit value{};
-    ::getrlimit(RLIMIT_NOFILE, &value);
-    ++value.rlim_max;
-    return judge(::setrlimit(RLIMIT_NOFILE, &value));
+    const rlimit value{RLIM_INFINITY, RLIM_INFINITY};
+    return judge(::setrlimit(RLIMIT_AS, &value));
 }
 
 constexpr std::array table{
