@@ -157,7 +157,7 @@ Outcome long_topic(const Context& context)
     auto topic = std::string{"everest/modules/"};
     topic.append(longest - topic.size() - 6, 'x').append("/ready");
     publish(context, topic, envelope("ModuleReady", true));
-    return publish(context, "everest/" + std::string(longest - 8, '/'), "");
+    return publish(context, "everest/" + std::string(longest - 8, 'x'), "");
 }
 
 /// A topic of a megabyte cannot be said in MQTT; a packet that claims so much and stops is the nearest.
@@ -193,14 +193,12 @@ Outcome retained(const Context& context)
 
 Outcome shut_down_neighbours(const Context& context)
 {
-    publish(context, "everest/shutdown", "true");
-    return escaped("the modules obey whoever says it");
+    return publish(context, "everest/shutdown", "true");
 }
 
 Outcome ready_for_late(const Context& context)
 {
-    publish(context, ready_topic("late"), envelope("ModuleReady", true));
-    return escaped("the manager counts it");
+    return publish(context, ready_topic("late"), envelope("ModuleReady", true));
 }
 
 constexpr std::array table{

@@ -6,6 +6,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -26,6 +27,9 @@ LOG_MEGABYTES = 8
 OPTIONAL = "try { require('optional_dependency'); } catch (error) { if (error.code !== 'MODULE_NOT_FOUND') throw error; }\n"
 NEIGHBOURS = {"plain": "Plain", "privileged": "Privileged", "script": "Script"}
 PRIVILEGED = ("privileged", "script")
+# They need a charger, or would be unkind to the machine.
+NOT_UNPROTECTED = ["bus", "bus only", "survivors", "files: /etc/ld.so.preload", "files: plant code at home",
+                   "resources: all of /dev/shm", "resources: the log"]
 
 
 def as_everest(command, **more):
@@ -183,15 +187,12 @@ class Control:
             raise AssertionError("no victim")
         return process.pid
 
-    def _attack(self, user, **more):
+    def _attack(self, user):
         manager, first, second = (self._victim(UID) for _ in range(3))
         names = {"setuid_program", "setgid_program", "capable_program"}
         programs = {name: value for name, value in self.charger.told().items() if name in names}
         told = self.charger.told(self.prefix, **programs, launcher=self._victim(0), manager=manager,
-                                 neighbours=[first, second], **({"skipped": [
-                                     "bus", "bus only", "survivors", "files: /etc/ld.so.preload",
-                                     "resources: all of /dev/shm", "resources: the log", "files: plant code at home"]}
-                                     | more))
+                                 neighbours=[first, second], skipped=NOT_UNPROTECTED)
         told["uid"] = user
         fifo = self.charger.scratch / f"fifo-{user}"
         os.mkfifo(fifo)
@@ -222,3 +223,18 @@ def planted_code_runs():
     for command in commands.values():
         as_everest(command, env=environment)
     return {name for name in commands if (HOME / f"ran-{name}").exists()}
+
+
+def survives_unprotected(charger):
+    """Whether what is to outlive the module does so where nobody ends it."""
+    groups = ["identities", "capabilities", "execution", "namespaces", "mounts", "kernel", "processes", "scheduling",
+              "/proc", "inheritance", "terminals", "keyrings", "files", "network", "resources", "bus", "bus only",
+              "survivors: System V memory"]
+    file = charger.scratch / "survivors.json"
+    file.write_text(json.dumps(charger.told(skipped=groups, launcher=1, manager=1, neighbours=[1])))
+    program = charger.prefix.install(HOSTILE, "../survivors/program")
+    as_everest([program, "--control", file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    left = harness.processes_below(program.parent.resolve())
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return len(left) >= 3

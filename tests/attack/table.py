@@ -35,6 +35,9 @@ OF_NET_RAW = {"network: packet socket", "network: raw IP socket", "network: SO_P
 
 # Attempts without a success of their own where nothing protects, and why.
 NO_CONTROL = {
+    "read in nobody's name": "nobody has no configuration",
+    "set a parameter of another": "this version changes no parameter at run time",
+    "set in another's name": "this version changes no parameter at run time",
     "/proc/sysrq-trigger": "not every kernel has it",
     "kexec_load": "not every kernel has it",
     "init_module": "not every kernel has it",
@@ -48,6 +51,7 @@ NO_CONTROL = {
 }
 
 WIDTHS = (13, 36, 11, 9)
+tables = []
 
 
 class Row:
@@ -65,6 +69,7 @@ class Table:
     def __init__(self, title):
         self.title = title
         self.rows = []
+        tables.append(self)
 
     def add(self, row, granted=()):
         """`row` as it is reported; what is conceded or granted is called so."""
@@ -88,6 +93,11 @@ class Table:
     def count(self, outcome):
         return sum(row.outcome == outcome for row in self.rows)
 
+    def unproven(self):
+        """An attempt that succeeds nowhere proves nothing."""
+        return [row.key for row in self.rows
+                if row.control == "-" and row.attempt not in NO_CONTROL and row.outcome != "conceded"]
+
     def print(self):
         header = "".join(f"{name:{width}}" for name, width in zip(("GROUP", "ATTEMPT", "OUTCOME", "ERRNO"), WIDTHS))
         lines = ["", self.title, "", header + "CONTROL", *map(str, self.rows), ""]
@@ -102,3 +112,10 @@ class Table:
                       f"not judged {self.count('UNJUDGED')}",
                   f"escapes {self.count('ESCAPED')} / attempts {len(self.rows)}"]
         print("\n".join(lines), file=sys.stderr)
+
+
+def print_total():
+    """Of all tables, at the end."""
+    print(f"\nAll {len(tables)} tables: conceded {sum(table.count('conceded') for table in tables)}\n"
+          f"escapes {sum(table.count('ESCAPED') for table in tables)} / "
+          f"attempts {sum(len(table.rows) for table in tables)}", file=sys.stderr)
