@@ -16,6 +16,7 @@ from mqtt import Broker
 from table import Row
 from world import UID
 
+MOST_MEMORY_KB = 64 * 1024  # of the manager; a start takes a third
 CALM_S = 2  # within which the manager answers, whatever a module does
 TOPIC = "attack/hostile"
 controls = {}  # attempt → where it succeeds: as "root" or "user" where nothing protects, or with "access" given
@@ -23,7 +24,7 @@ controls = {}  # attempt → where it succeeds: as "root" or "user" where nothin
 # Known when the module has been ended, or the charger.
 JUDGED_LATER = {"files: plant code at home", "network: notify systemd as itself",
                 "survivors: processes in their own sessions", "survivors: a process tree with a reaper",
-                "survivors: System V memory", "bus: retained metadata and ready",
+                "survivors: System V memory", "bus only: retained metadata and ready",
                 "bus only: ready of a module that is not", "bus only: shutdown"}
 
 
@@ -41,10 +42,10 @@ class AttackCase(harness.Case):
         self.broker = Broker(self)
         self.observer = self.broker.observe()
 
-    def begin(self, capabilities=(), hostile=None, modules=None, until="ALL_MODULES_STARTED", **told):
+    def begin(self, capabilities=(), hostile=None, modules=None, until="ALL_MODULES_STARTED", sandbox=None, **told):
         fifo = self.scratch / f"manager-{self._managers + 1}/status"
         self.charger.tell(hostile=self.charger.told(status_fifo=str(fifo), **told))
-        config = self.charger.configure(list(capabilities), self.broker, hostile, modules)
+        config = self.charger.configure(list(capabilities), self.broker, hostile, modules, sandbox)
         self.timeline = self.scratch / f"timeline-{self._managers}"
         self.manager = self.start(self.prefix, config, "--timeline", str(self.timeline),
                                   environment=self.charger.environment())
@@ -69,6 +70,7 @@ class AttackCase(harness.Case):
                 "identities": {pid: {name: status[name] for name in names} for pid, status in statuses.items()},
                 "limits": {pid: pathlib.Path(f"/proc/{pid}/limits").read_text() for pid in pids},
                 "system": {path: pathlib.Path(path).read_bytes() for path in ("/etc/passwd", "/etc/group", "/etc/hosts")},
+                "descriptors": {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in pids[:2]},
                 "host": os.uname().nodename,
                 "preload": os.path.exists("/etc/ld.so.preload"),
                 "stopped": [pid for pid in pids if statuses[pid]["State"][0] == "T"]}
@@ -89,12 +91,9 @@ class AttackCase(harness.Case):
 
     def assert_no_strangers(self, declared):
         """Beside the manager and the neighbours, there are only processes of the hostile module, as its plan says."""
-        neighbours = set()
-        for module, pid in self.pids.items():
-            if module != "hostile":
-                neighbours |= set(world.descendants(pid))
-        for pid, program in world.running_below(self.manager.pid).items():
-            if pid in neighbours or pid in (self.manager.pid, self.manager.manager_pid()):
+        neighbours = {pid for module, pid in self.pids.items() if module != "hostile"}
+        for pid, (program, ancestors) in world.programs_below(self.manager.pid).items():
+            if neighbours & {pid, *ancestors} or pid in (self.manager.pid, self.manager.manager_pid()):
                 continue
             self.assertTrue(program.endswith("/Hostile"), program)
             status = harness.status_of(pid)
@@ -104,7 +103,8 @@ class AttackCase(harness.Case):
             self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
 
     def processes_of_hostile(self):
-        return [pid for pid, program in world.running_below(self.manager.pid).items() if program.endswith("/Hostile")]
+        programs = world.programs_below(self.manager.pid)
+        return [pid for pid, (program, _) in programs.items() if program.endswith("/Hostile")]
 
     # ---- The table ----
 
@@ -164,6 +164,11 @@ class AttackCase(harness.Case):
 
     def wait_for_ready(self, module, count):
         self.observer.wait(f"everest/modules/{module}/ready", count)
+
+    def assert_modest(self):
+        """Whatever was sent to the manager, it did not keep it."""
+        kilobytes = int(harness.status_of(self.manager.manager_pid())["VmRSS"].split()[0])
+        self.assertLess(kilobytes, MOST_MEMORY_KB)
 
     def stop_in_time(self, limit_s=5):
         begin = time.monotonic()

@@ -216,7 +216,7 @@ constexpr std::array table{
     Attempt{"bus", "a million brackets", "end the manager", deep_payload},
     Attempt{"bus", "topics of 65,535 bytes", "end the manager", long_topic},
     Attempt{"bus", "packets that break off", "end the broker", broken_packets},
-    Attempt{"bus", "retained metadata and ready", "mislead the next start", retained},
+    Attempt{"bus only", "retained metadata and ready", "mislead the next start", retained},
     Attempt{"bus only", "ready of a module that is not", "mislead the manager", ready_for_late},
     Attempt{"bus only", "shutdown", "stop another", shut_down_neighbours},
 };

@@ -117,7 +117,7 @@ class Charger:
     def tell(self, **modules):
         self.prefix.write("share/everest/attack.json", json.dumps(modules))
 
-    def configure(self, capabilities, broker, hostile=None, modules=None):
+    def configure(self, capabilities, broker, hostile=None, modules=None, sandbox=None):
         """Writes configuration and belay.yaml."""
         entries = {"hostile": {"module": "Hostile", "capabilities": capabilities, **(hostile or {})}}
         for module, name in (NEIGHBOURS if modules is None else modules).items():
@@ -125,13 +125,15 @@ class Charger:
             if module in PRIVILEGED:
                 entries[module]["capabilities"] = ["CAP_NET_RAW"]
         restart = {"policy": "on-failure", "delay": 0.05}
+        policy = {"capabilities": capabilities, "restart": restart, "limits": {
+            "LimitNPROC": LIMITS["processes"], "LimitNOFILE": LIMITS["descriptors"],
+            "LimitAS": f"{LIMITS['megabytes']}M", "LimitMEMLOCK": f"{LIMITS['locked_megabytes']}M",
+            "LimitFSIZE": f"{LIMITS['file_megabytes']}M", "LimitMSGQUEUE": 200000,
+            "LimitSIGPENDING": LIMITS["signals"], "LimitCORE": 0}}
+        if sandbox:
+            policy["sandbox"] = sandbox
         self.prefix.write("etc/everest/belay.yaml", json.dumps({"modules": {
-            "Hostile": {"capabilities": capabilities, "restart": restart, "limits": {
-                "LimitNPROC": LIMITS["processes"], "LimitNOFILE": LIMITS["descriptors"],
-                "LimitAS": f"{LIMITS['megabytes']}M", "LimitMEMLOCK": f"{LIMITS['locked_megabytes']}M",
-                "LimitFSIZE": f"{LIMITS['file_megabytes']}M", "LimitMSGQUEUE": 200000,
-                "LimitSIGPENDING": LIMITS["signals"], "LimitCORE": 0}},
-            "Privileged": {"restart": restart}, "Script": {"restart": restart}}}))
+            "Hostile": policy, "Privileged": {"restart": restart}, "Script": {"restart": restart}}}))
         return self.prefix.configure(entries, run_as_user="everest", **broker.settings)
 
     def environment(self):

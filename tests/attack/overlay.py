@@ -70,7 +70,7 @@ class Overlay(AttackCase):
         escaped = "MANAGER_STARTING_MODULES" in manager.status() or manager_ended == 0
         self.row(name, "escaped" if escaped else "refused" if said else "unjudged", manager.log[:200], control)
 
-    def try_file(self, name, make):
+    def try_file(self, name, make, control):
         """The charger starts as if there were no overlay, in no more time, and says nothing of what it read."""
         self.remove()
         closing = make()
@@ -81,14 +81,20 @@ class Overlay(AttackCase):
         calm = manager.stop() == 0 and calm
         if closing is not None:
             closing.close()
-        self.row(name, "escaped" if not calm else "no effect" if warned else "unjudged", manager.log[-200:], "user")
+        self.row(name, "escaped" if not calm else "no effect" if warned else "unjudged", manager.log[-200:], control)
 
-    def without_run_as_user(self):
-        """There, an overlay may do what it may in EVerest: the control."""
-        self.write("active_modules:\n  new: {module: Late}\n")
+    def without_run_as_user(self, link):
+        """There, an overlay may do what it may in EVerest, and may be a link: the control."""
+        text = "active_modules:\n  new: {module: Late}\n"
+        self.write(text)
+        if link:
+            elsewhere = self.prefix.write("share/everest/overlay.yaml", text, 0o600)
+            self.remove()
+            self.path.symlink_to(elsewhere)
+        before = len(self.observer.messages("standin/new/report"))
         manager = self.start_with(user=None)
         manager.wait_for("ALL_MODULES_STARTED")
-        self.observer.report("new")
+        self.observer.wait("standin/new/report", before + 1)
         self.assertEqual(manager.stop(), 0, manager)
         return "root"
 
@@ -102,7 +108,7 @@ class Overlay(AttackCase):
         os.truncate(self.path, 1 << 40)
 
     def test_overlay(self):
-        control = self.without_run_as_user()
+        control = self.without_run_as_user(link=False)
         for name, (text, key) in MORE.items():
             self.try_more(name, text, key, control)
         secret = self.charger.secret_file
@@ -119,7 +125,8 @@ class Overlay(AttackCase):
             "a hundred thousand brackets": lambda: self.write("[" * 100_000),
             "bytes that are no text": lambda: self.write(bytes(range(256)) * 16),
         }
+        control = self.without_run_as_user(link=True)
         for name, make in files.items():
-            self.try_file(name, make)
+            self.try_file(name, make, control)
         self.remove()
         self.finish(self.table)

@@ -35,7 +35,7 @@ class Swap(AttackCase):
         note = f"{refused} starts refused, {started} not"
         if min(refused, started) < ENOUGH:
             outcome = "unjudged"
-        table.add(Row("swap", "a file of everest's for one of root's", outcome, note=note, control=control))
+        table.add(Row("swap", "another file, in a tight loop", outcome, note=note, control=control))
         self.finish(table)
 
     def start_often(self, config):

@@ -36,6 +36,7 @@ class Attack(AttackCase):
         self.observer.fence()
         self.assertEqual(self.state(), state)
         self.assert_no_strangers(declared)
+        self.assert_modest()
         self.judge_notifications(table)
         self.judge_planted_code(table)
         self.judge_end_of_module(table)
@@ -77,21 +78,29 @@ class Attack(AttackCase):
 
     def judge_end_of_charger(self, table):
         control = "user" if survives_unprotected(self.charger) else "-"
-        self.settle(table, "bus: retained metadata and ready", True, "judge", "see the bus, over three starts")
         self.stop_in_time()
         left = self.prefix.processes()
         for name in ("processes in their own sessions", "a process tree with a reaper"):
             self.settle(table, f"survivors: {name}", not left, control, f"{len(left)} processes")
         segments = pathlib.Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
         self.settle(table, "survivors: System V memory", not segments, control)
-        own = {"everest/modules/late/ready", "everest/manifests/Evil", "everest/module_names", "everest/interfaces"}
-        self.assertEqual(set(self.broker.retained()) - own, set())
+        self.assert_nothing_left(self.manager, self.broker)
 
     def test_without_capabilities(self):
         self.attack("The hostile module, without capabilities", [], 0)
 
     def test_with_net_raw(self):
         self.attack("The hostile module, with CAP_NET_RAW", ["CAP_NET_RAW"], NET_RAW)
+
+
+class WithoutSandbox(AttackCase):
+    """The control of it all: in the same charger the same module does get out, where belay.yaml lets it."""
+
+    def test_it_gets_out(self):
+        self.begin(sandbox="off")
+        groups = {row.group for row in self.reports() if row.outcome == "escaped"}
+        self.assertGreaterEqual(groups, {"execution", "namespaces", "processes", "/proc", "keyrings", "network"})
+        self.assertEqual(self.manager.stop(), 0, self.manager)
 
 
 class Bus(AttackCase):
@@ -102,11 +111,14 @@ class Bus(AttackCase):
         self.begin(only=["retained metadata and ready"])
         self.collect(table, self.state())
         self.stop_in_time()
-        self.next_start_is_not_misled(table)
-        self.next_start_is_told_lies(table)
+        misled = self.next_start_is_misled()
+        believed = self.next_start_believes_lies(table)
+        # That the manager can be misled is shown by what is not retained.
+        self.settle(table, "bus only: retained metadata and ready", not misled, "live" if believed else "-")
+        self.end_by_shutdown(table)
         self.finish(table)
 
-    def next_start_is_not_misled(self, table):
+    def next_start_is_misled(self):
         """A module that never becomes ready is waited for, whatever is retained; what is not ours is gone."""
         self.assertIn("everest/modules/late/ready", self.broker.retained())
         self.prefix.behave(late={"never_ready": True})
@@ -119,11 +131,11 @@ class Bus(AttackCase):
         names = json.loads(self.broker.retained()["everest/module_names"])["data"]
         misled = ("ALL_MODULES_STARTED" in self.manager.status() or "evil" in names or
                   "everest/manifests/Evil" in self.broker.retained())
-        self.settle(table, "bus: retained metadata and ready", not misled, "judge")
         self.stop_in_time()
+        return misled
 
-    def next_start_is_told_lies(self, table):
-        """The hostile module speaks before it is ready itself, then tells all to end."""
+    def next_start_believes_lies(self, table):
+        """The hostile module speaks before it is ready itself."""
         self.observer.close()
         self.observer = self.broker.observe()
         self.begin(modules={"plain": "Plain", "script": "Script", "late": "Late"}, early=True,
@@ -133,12 +145,11 @@ class Bus(AttackCase):
         believed = "ALL_MODULES_STARTED" in self.manager.status()
         self.settle(table, "bus only: ready of a module that is not", not believed, "-")
         self.stop_in_time()
-        self.observer.close()
-        self.observer = self.broker.observe()
-        self.begin(only=["shutdown"])
-        self.settle_shutdown(table)
+        return believed
 
-    def settle_shutdown(self, table):
+    def end_by_shutdown(self, table):
+        """Modules that obey end, and one end is the end of all."""
+        self.begin(only=["shutdown"])
         self.later["bus only: shutdown"] = Row("bus only", "shutdown", "outside")
         code = self.manager.wait()
         self.settle(table, "bus only: shutdown", code == 0, "-", f"the charger ended with {code}")

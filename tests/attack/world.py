@@ -11,7 +11,6 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 
 INSIDE = "BELAY_ATTACK_INSIDE"
@@ -31,29 +30,32 @@ def enter():
         print("skipped: needs root")
         sys.exit(77)
     if INSIDE not in os.environ:
-        os.environ[INSIDE] = tempfile.mkdtemp(prefix="belay-world-")
-        code = subprocess.run(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc",
-                               "--kill-child", "--propagation", "private", "/usr/bin/python3", "-B", *sys.argv]).returncode
-        for file in ("passwd", "group"):
-            (pathlib.Path(os.environ[INSIDE]) / file).unlink(missing_ok=True)
-        os.rmdir(os.environ[INSIDE])
-        sys.exit(code)
-    furnish(pathlib.Path(os.environ[INSIDE]))
+        os.environ[INSIDE] = "1"
+        os.execvp("unshare", ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--mount-proc",
+                              "--kill-child", "--propagation", "private", "/usr/bin/python3", "-B", *sys.argv])
+    furnish()
 
 
 def mount(*arguments):
     subprocess.run(["mount", *arguments], check=True)
 
 
-def furnish(directory):
+def without_everest(line):
+    """A line of /etc/group, in which members come last."""
+    head, _, members = line.rpartition(":")
+    return f"{head}:{','.join(member for member in members.split(',') if member != 'everest')}"
+
+
+def furnish():
     mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=0620", "devpts", "/dev/pts")
     mount("--bind", "/dev/pts/ptmx", "/dev/ptmx")
     mount("-t", "tmpfs", "-o", f"size={SHM_MEGABYTES}m,mode=1777", "tmpfs", "/dev/shm")
     mount("-t", "tmpfs", "-o", "size=96m,mode=755", "tmpfs", "/home")
     for name, entry in (("passwd", f"everest:x:{UID}:{UID}::{HOME}:/usr/sbin/nologin"), ("group", f"everest:x:{UID}:")):
-        lines = [line for line in pathlib.Path("/etc", name).read_text().splitlines() if "everest" not in line]
-        copy = directory / name
-        copy.write_text("\n".join([*lines, entry, ""]))
+        lines = pathlib.Path("/etc", name).read_text().splitlines()
+        others = [line for line in lines if not line.startswith("everest:")]
+        copy = pathlib.Path("/home", f".{name}")
+        copy.write_text("\n".join([*(map(without_everest, others) if name == "group" else others), entry, ""]))
         copy.chmod(0o644)
         mount("--bind", str(copy), f"/etc/{name}")
     HOME.mkdir()
@@ -111,26 +113,28 @@ def start_time(pid):
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-def descendants(pid):
-    """Of `pid`, itself included: pid → start time."""
-    found = {}
+def lineages(pid):
+    """The descendants of `pid`, itself included: each with its ancestors up to there."""
+    found = {pid: []}
     waiting = [pid]
     while waiting:
         one = waiting.pop()
         try:
-            found[one] = start_time(one)
-            waiting += map(int, pathlib.Path(f"/proc/{one}/task/{one}/children").read_text().split())
+            children = pathlib.Path(f"/proc/{one}/task/{one}/children").read_text().split()
         except (FileNotFoundError, ProcessLookupError):
-            found.pop(one, None)
+            continue  # it ended
+        for child in map(int, children):
+            found[child] = [one, *found[one]]
+            waiting.append(child)
     return found
 
 
-def running_below(pid):
-    """The descendants of `pid` that still execute something: pid → program."""
+def programs_below(pid):
+    """Of the descendants of `pid` that still execute something: pid → program and ancestors."""
     found = {}
-    for one in descendants(pid):
+    for one, ancestors in lineages(pid).items():
         try:
-            found[one] = os.readlink(f"/proc/{one}/exe")
+            found[one] = os.readlink(f"/proc/{one}/exe"), ancestors
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ends
     return found
