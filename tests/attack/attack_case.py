@@ -23,6 +23,7 @@ controls = {}  # attempt → where it succeeds: as "root" or "user" where nothin
 
 # Known when the module has been ended, or the charger.
 JUDGED_LATER = {"files: plant code at home", "network: notify systemd as itself",
+                "network: … with a descriptor to store",
                 "survivors: processes in their own sessions", "survivors: a process tree with a reaper",
                 "survivors: System V memory", "bus only: retained metadata and ready",
                 "bus only: ready of a module that is not", "bus only: shutdown"}
@@ -42,13 +43,14 @@ class AttackCase(harness.Case):
         self.broker = Broker(self)
         self.observer = self.broker.observe()
 
-    def begin(self, capabilities=(), hostile=None, modules=None, until="ALL_MODULES_STARTED", sandbox=None, **told):
+    def begin(self, capabilities=(), hostile=None, modules=None, until="ALL_MODULES_STARTED", sandbox=None, stderr=None,
+              **told):
         fifo = self.scratch / f"manager-{self._managers + 1}/status"
         self.charger.tell(hostile=self.charger.told(status_fifo=str(fifo), **told))
         config = self.charger.configure(list(capabilities), self.broker, hostile, modules, sandbox)
         self.timeline = self.scratch / f"timeline-{self._managers}"
         self.manager = self.start(self.prefix, config, "--timeline", str(self.timeline),
-                                  environment=self.charger.environment())
+                                  environment=self.charger.environment(), stderr=stderr)
         if until:
             self.manager.wait_for(until)
             self.pids = self.module_pids()

@@ -28,7 +28,7 @@ OPTIONAL = "try { require('optional_dependency'); } catch (error) { if (error.co
 NEIGHBOURS = {"plain": "Plain", "privileged": "Privileged", "script": "Script"}
 PRIVILEGED = ("privileged", "script")
 # They need a charger, or would be unkind to the machine.
-NOT_UNPROTECTED = ["bus", "bus only", "survivors", "files: /etc/ld.so.preload", "files: plant code at home",
+NOT_UNPROTECTED = ["bus", "bus only", "survivors", "processes: kill: -1", "files: /etc/ld.so.preload", "files: plant code at home",
                    "resources: all of /dev/shm", "resources: the log"]
 
 
@@ -97,7 +97,7 @@ class Charger:
         directories = [path, path / "bin", path / "libexec/everest", prefix.modules, directory, prefix.configs,
                        prefix.configs / "user-config", path / "share/everest", self.scratch]
         result = {
-            "only": [], "early": False, "uid": UID, "home": str(HOME), "declared": 0, "secret": self.secret,
+            "only": [], "skipped": [], "early": False, "uid": UID, "home": str(HOME), "declared": 0, "secret": self.secret,
             "module_directory": str(directory), "binary": str(directory / "Hostile"),
             "manifest": str(directory / "manifest.yaml"), "configuration": str(prefix.configs / "charger.yaml"),
             "belay_yaml": str(prefix.configs / "belay.yaml"), "launcher_program": str(path / "libexec/everest/launcher"),

@@ -147,8 +147,6 @@ Outcome change_attributes(const Context& context)
     const auto binary = context.text("binary");
     if (::chmod(binary.c_str(), 0755) == 0)
         return escaped("chmod");
-    if (::chown(binary.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(-1)) == 0 && context.control)
-        return escaped("chown");
     return judge(::utimensat(AT_FDCWD, binary.c_str(), nullptr, 0));
 }
 
@@ -238,7 +236,7 @@ constexpr std::array table{
     Attempt{"files", "mkdir in them (user-config)", "bring an overlay", create_directory},
     Attempt{"files", "swap its binary, in a loop", "be started as another", swap_binary},
     Attempt{"files", "rename its directory", "be started as another", rename_directory},
-    Attempt{"files", "chmod, chown, utimes", "open root's files", change_attributes},
+    Attempt{"files", "chmod, utimes", "open root's files", change_attributes},
     Attempt{"files", "the status FIFO", "lie to the test harness", status_fifo},
     Attempt{"files", "/etc/shadow", "read passwords", passwords},
     Attempt{"files", "/etc/passwd, hosts, ld.so.cache", "change the system", system_configuration},

@@ -74,6 +74,11 @@ void look_around(Context& context)
 
 bool wanted(const Context& context, const Attempt& attempt)
 {
+    const auto& skipped = context.told.at("skipped");
+    const auto name = std::string{attempt.group} + ": " + attempt.name;
+    if (std::find(skipped.begin(), skipped.end(), name) != skipped.end() ||
+        std::find(skipped.begin(), skipped.end(), attempt.group) != skipped.end())
+        return false;
     const auto& only = context.told.at("only");
     if (only.empty())
         return std::strcmp(attempt.group, "bus only") != 0;
@@ -152,14 +157,9 @@ int attack_unprotected(const char* file, Context context)
     context.launcher = static_cast<pid_t>(context.number("launcher"));
     context.manager = static_cast<pid_t>(context.number("manager"));
     context.neighbours = context.told.at("neighbours").get<std::vector<pid_t>>();
-    const auto& skipped = context.told.at("skipped");
     for (const auto& group : groups)
         for (const auto& attempt : group()) {
-            const auto name = std::string{attempt.group} + ": " + attempt.name;
-            const auto skips = [&](const std::string& what) {
-                return std::find(skipped.begin(), skipped.end(), what) != skipped.end();
-            };
-            if (skips(name) || skips(attempt.group))
+            if (!wanted(context, attempt))
                 continue;
             std::printf("%s\n", describe(attempt, run(attempt, context)).dump().c_str());
             std::fflush(stdout);
@@ -200,6 +200,8 @@ int main(int argc, char** argv)
 {
     const std::string mode = argc > 1 ? argv[1] : "";
     try {
+        if (mode != "--victim")
+            ::signal(SIGUSR1, SIG_IGN); // what it sends to all
         Context context;
         context.leaked = leaked();
         if (mode == "--whoami")

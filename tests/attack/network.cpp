@@ -81,28 +81,29 @@ sockaddr_un unix_address(const std::string& path, socklen_t& size)
     return address;
 }
 
-/// `who` null: as ourselves.
-long notify(const Context& context, const ucred* who)
+/// With the control message of `type`, if there is one.
+template <typename Value>
+long notify(const Context& context, int type, const Value* value)
 {
     const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t size = 0;
     auto address = unix_address(context.text("notify_socket"), size);
-    std::string text = "STATUS=owned\nMAINPID=1\nSTOPPING=1";
+    std::string text = "STATUS=owned\nMAINPID=1\nSTOPPING=1\nFDSTORE=1";
     iovec part{text.data(), text.size()};
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(ucred))> control{};
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(Value))> control{};
     msghdr message{};
     message.msg_name = &address;
     message.msg_namelen = size;
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    if (who != nullptr) {
+    if (value != nullptr) {
         message.msg_control = control.data();
         message.msg_controllen = control.size();
         auto* header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_CREDENTIALS;
-        header->cmsg_len = CMSG_LEN(sizeof *who);
-        std::memcpy(CMSG_DATA(header), who, sizeof *who);
+        header->cmsg_type = type;
+        header->cmsg_len = CMSG_LEN(sizeof *value);
+        std::memcpy(CMSG_DATA(header), value, sizeof *value);
     }
     return ::sendmsg(socket, &message, MSG_NOSIGNAL);
 }
@@ -110,19 +111,26 @@ long notify(const Context& context, const ucred* who)
 /// systemd's socket takes it from anybody, and asks the kernel who it was.
 Outcome notify_as_ourselves(const Context& context)
 {
-    return notify(context, nullptr) < 0 ? judge(-1) : Outcome{Verdict::outside, 0, "systemd sees who it is"};
+    return notify<ucred>(context, 0, nullptr) < 0 ? judge(-1) : Outcome{Verdict::outside, 0, "systemd sees who it is"};
+}
+
+/// For systemd to keep, and to give to the next start.
+Outcome store_descriptor(const Context& context)
+{
+    const int own = STDOUT_FILENO;
+    return notify(context, SCM_RIGHTS, &own) < 0 ? judge(-1) : Outcome{Verdict::outside, 0, "systemd sees who it is"};
 }
 
 Outcome notify_as_launcher(const Context& context)
 {
     const ucred who{context.launcher, 0, 0};
-    return judge(notify(context, &who));
+    return judge(notify(context, SCM_CREDENTIALS, &who));
 }
 
 Outcome notify_as_launcher_by_pid(const Context& context)
 {
     const ucred who{context.launcher, ::geteuid(), ::getegid()};
-    return judge(notify(context, &who));
+    return judge(notify(context, SCM_CREDENTIALS, &who));
 }
 
 Outcome abstract_socket(const Context& context)
@@ -141,6 +149,7 @@ constexpr std::array table{
     Attempt{"network", "SO_PRIORITY 7", "go before all others", debug_option},
     Attempt{"network", "netlink: audit", "listen to the kernel", listen_to_kernel},
     Attempt{"network", "notify systemd as itself", "speak for the charger", notify_as_ourselves},
+    Attempt{"network", "… with a descriptor to store", "reach the next start", store_descriptor},
     Attempt{"network", "… as the launcher", "speak for the charger", notify_as_launcher},
     Attempt{"network", "… with its pid only", "speak for the charger", notify_as_launcher_by_pid},
     Attempt{"network", "an abstract socket", "speak with other services", abstract_socket},

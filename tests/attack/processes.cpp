@@ -53,6 +53,12 @@ Outcome signal_by_pidfd(const Context& context)
                     [](pid_t pid) { return ::syscall(SYS_pidfd_send_signal, open_pid(pid), harmless, nullptr, 0); });
 }
 
+/// We ourselves ignore it (hostile.cpp); everybody else would end.
+Outcome signal_whoever(const Context& /*unused*/)
+{
+    return ::kill(-1, SIGUSR1) < 0 ? judge(-1) : Outcome{Verdict::outside, 0, ""};
+}
+
 siginfo_t forged()
 {
     siginfo_t info{};
@@ -266,6 +272,7 @@ Outcome own_limit(const Context& /*unused*/)
 constexpr std::array table{
     Attempt{"processes", "kill", "signal another", signal_all},
     Attempt{"processes", "kill: process groups", "signal another", signal_groups},
+    Attempt{"processes", "kill: -1", "signal another", signal_whoever},
     Attempt{"processes", "tgkill", "signal another", signal_threads},
     Attempt{"processes", "pidfd_send_signal", "signal another", signal_by_pidfd},
     Attempt{"processes", "rt_sigqueueinfo", "signal another", queue_signals},
