@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 import harness  # noqa: E402
 from attack_case import TOPIC, AttackCase, controls  # noqa: E402
-from charger import LOG_MEGABYTES, PRIVILEGED, planted_code_runs, survives_unprotected  # noqa: E402
+from charger import LOG_MEGABYTES, PRIVILEGED, planted_code_runs, survive_unprotected  # noqa: E402
 from overlay import Overlay  # noqa: E402, F401
 from swap import Swap  # noqa: E402, F401
 from table import OF_NET_RAW, Row, Table, print_total  # noqa: E402
@@ -78,13 +78,13 @@ class Attack(AttackCase):
                       note=f"{len(survived)} processes", control="user"))
 
     def judge_end_of_charger(self, table):
-        control = "user" if survives_unprotected(self.charger) else "-"
+        survive_unprotected(self.charger)
         self.stop_in_time()
         left = self.prefix.processes()
         for name in ("processes in their own sessions", "a process tree with a reaper"):
-            self.settle(table, f"survivors: {name}", not left, control, f"{len(left)} processes")
+            self.settle(table, f"survivors: {name}", not left, "user", f"{len(left)} processes")
         segments = pathlib.Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
-        self.settle(table, "survivors: System V memory", not segments, control)
+        self.settle(table, "survivors: System V memory", not segments, "-")
         self.assert_nothing_left(self.manager, self.broker)
 
     def test_without_capabilities(self):
