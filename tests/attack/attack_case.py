@@ -72,7 +72,7 @@ class AttackCase(harness.Case):
                 "running": {pid: world.start_time(pid) for pid in pids},
                 "identities": {pid: {name: status[name] for name in names} for pid, status in statuses.items()},
                 "limits": {pid: pathlib.Path(f"/proc/{pid}/limits").read_text() for pid in pids},
-                "system": {path: pathlib.Path(path).read_bytes() for path in ("/etc/passwd", "/etc/group", "/etc/hosts")},
+                "system": [pathlib.Path("/etc", name).read_bytes() for name in ("passwd", "group", "hosts")],
                 "descriptors": {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in pids[:2]},
                 "host": os.uname().nodename,
                 "preload": os.path.exists("/etc/ld.so.preload"),
@@ -148,7 +148,7 @@ class AttackCase(harness.Case):
     # ---- What succeeds where nothing prevents it ----
 
     def controls_of_charger(self):
-        """Attempts that need a manager: with access to all configurations they succeed; a manager that hangs is seen."""
+        """With a manager: who has access to all configurations reads them, and a manager that hangs is seen."""
         self.broker = Broker(self, "control-broker")
         self.observer = self.broker.observe()
         access = {"config": {"allow_global_read": True}}

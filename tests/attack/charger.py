@@ -15,7 +15,7 @@ import sys
 import harness
 import world
 from test_languages import JAVASCRIPT, NODE, PYTHON
-from world import HOME, NET_RAW, UID
+from world import HOME, UID
 
 HOSTILE = os.environ["BELAY_HOSTILE"]
 PRELOAD = os.environ["BELAY_PRELOAD"]
@@ -24,12 +24,13 @@ LIMITS = {"processes": 64, "descriptors": 128, "megabytes": 256, "locked_megabyt
 LOG_MEGABYTES = 8
 
 # Many packages look for what makes them faster, and do without.
-OPTIONAL = "try { require('optional_dependency'); } catch (error) { if (error.code !== 'MODULE_NOT_FOUND') throw error; }\n"
+OPTIONAL = ("try { require('optional_dependency'); } "
+            "catch (error) { if (error.code !== 'MODULE_NOT_FOUND') throw error; }\n")
 NEIGHBOURS = {"plain": "Plain", "privileged": "Privileged", "script": "Script"}
 PRIVILEGED = ("privileged", "script")
 # They need a charger, or would be unkind to the machine.
-NOT_UNPROTECTED = ["bus", "bus only", "survivors", "processes: kill: -1", "files: /etc/ld.so.preload", "files: plant code at home",
-                   "resources: all of /dev/shm", "resources: the log"]
+NOT_UNPROTECTED = ["bus", "bus only", "survivors", "processes: kill: -1", "files: /etc/ld.so.preload",
+                   "files: plant code at home", "resources: all of /dev/shm", "resources: the log"]
 
 
 def as_everest(command, **more):
@@ -97,11 +98,13 @@ class Charger:
         directories = [path, path / "bin", path / "libexec/everest", prefix.modules, directory, prefix.configs,
                        prefix.configs / "user-config", path / "share/everest", self.scratch]
         result = {
-            "only": [], "skipped": [], "early": False, "uid": UID, "home": str(HOME), "declared": 0, "secret": self.secret,
+            "only": [], "skipped": [], "early": False, "uid": UID, "home": str(HOME), "declared": 0,
+            "secret": self.secret,
             "module_directory": str(directory), "binary": str(directory / "Hostile"),
             "manifest": str(directory / "manifest.yaml"), "configuration": str(prefix.configs / "charger.yaml"),
-            "belay_yaml": str(prefix.configs / "belay.yaml"), "launcher_program": str(path / "libexec/everest/launcher"),
-            "manager_program": str(path / "bin/manager"), "interface": str(path / "share/everest/interfaces/thing.yaml"),
+            "belay_yaml": str(prefix.configs / "belay.yaml"), "manager_program": str(path / "bin/manager"),
+            "launcher_program": str(path / "libexec/everest/launcher"),
+            "interface": str(path / "share/everest/interfaces/thing.yaml"),
             "neighbours_program": str(prefix.modules / "Privileged/module.py"), "neighbour": "plain",
             "directories": list(map(str, directories)), "secret_file": str(self.secret_file),
             "open_directory": str(self.open_directory), "status_fifo": str(self.scratch / "manager-1/status"),
@@ -238,7 +241,7 @@ def survive_unprotected(charger):
     directory.mkdir()
     program = shutil.copy(HOSTILE, directory / "program")
     as_everest([program, "--control", file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    survivors = harness.wait_until(lambda: enough(harness.processes_below(directory)), "survivors where nobody ends them")
+    survivors = harness.wait_until(lambda: enough(harness.processes_below(directory)), "survivors")
     for pid in survivors:
         os.kill(pid, signal.SIGKILL)
     harness.wait_until(lambda: not harness.processes_below(directory), "their end")

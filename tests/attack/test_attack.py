@@ -21,10 +21,14 @@ if __name__ == "__main__":
 import harness  # noqa: E402
 from attack_case import TOPIC, AttackCase, controls  # noqa: E402
 from charger import LOG_MEGABYTES, PRIVILEGED, planted_code_runs, survive_unprotected  # noqa: E402
+from harness import wait_until  # noqa: E402
 from overlay import Overlay  # noqa: E402, F401
 from swap import Swap  # noqa: E402, F401
 from table import OF_NET_RAW, Row, Table, print_total  # noqa: E402
 from world import HOME, NET_RAW  # noqa: E402
+
+SURVIVORS = ["processes in their own sessions", "a process tree with a reaper"]
+PROCESSES_LEFT = 5  # three of one, two of the other
 
 
 class Attack(AttackCase):
@@ -67,10 +71,10 @@ class Attack(AttackCase):
             table.add(Row("files", f"plant code at home: {name}", outcome, control="user" if name in runnable else "-"))
 
     def judge_end_of_module(self, table):
-        """It comes back, and tries nothing more."""
+        """It comes back, and leaves the same behind again, for the end of the charger."""
         left = set(self.processes_of_hostile()) - {self.pids["hostile"]}
-        self.assertGreaterEqual(len(left), 3)
-        self.charger.tell(hostile=self.charger.told(only=["nothing"]))
+        self.assertEqual(len(left), PROCESSES_LEFT)
+        self.charger.tell(hostile=self.charger.told(only=SURVIVORS))
         os.kill(self.pids["hostile"], signal.SIGKILL)
         self.observer.wait(TOPIC, 2, lambda message: "done" in json.loads(message["payload"]))
         survived = [pid for pid in left if harness.alive(pid)]
@@ -79,9 +83,11 @@ class Attack(AttackCase):
 
     def judge_end_of_charger(self, table):
         survive_unprotected(self.charger)
+        now = self.module_pids()["hostile"]
+        wait_until(lambda: len(set(self.processes_of_hostile()) - {now}) >= PROCESSES_LEFT, "processes to be left")
         self.stop_in_time()
         left = self.prefix.processes()
-        for name in ("processes in their own sessions", "a process tree with a reaper"):
+        for name in SURVIVORS:
             self.settle(table, f"survivors: {name}", not left, "user", f"{len(left)} processes")
         segments = pathlib.Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
         self.settle(table, "survivors: System V memory", not segments, "-")
