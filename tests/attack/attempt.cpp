@@ -58,16 +58,10 @@ std::string read_within(int pipe, int milliseconds)
 
 } // namespace
 
-std::vector<pid_t> Context::of_our_user() const
+std::vector<pid_t> Context::everybody() const
 {
     auto result = neighbours;
     result.push_back(manager);
-    return result;
-}
-
-std::vector<pid_t> Context::everybody() const
-{
-    auto result = of_our_user();
     result.push_back(launcher);
     return result;
 }

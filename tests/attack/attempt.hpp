@@ -31,7 +31,6 @@ struct Context
     [[nodiscard]] std::string text(const char* name) const { return told.at(name).get<std::string>(); }
     [[nodiscard]] long number(const char* name) const { return told.at(name).get<long>(); }
     [[nodiscard]] std::vector<pid_t> everybody() const;
-    [[nodiscard]] std::vector<pid_t> of_our_user() const; ///< neighbours and manager
 };
 
 enum class Verdict

@@ -73,15 +73,25 @@ Outcome links(const Context& context)
     return refused(EACCES);
 }
 
-Outcome descriptors(const Context& context)
+Outcome list_descriptors(const std::vector<pid_t>& pids)
 {
-    return for_each(context.everybody(), [](pid_t pid) {
+    return for_each(pids, [](pid_t pid) {
         DIR* directory = ::opendir(proc(pid, "fd").c_str());
         if (directory == nullptr)
             return -1;
         ::closedir(directory);
         return 0;
     });
+}
+
+Outcome descriptors_of_neighbours(const Context& context)
+{
+    return list_descriptors(context.neighbours);
+}
+
+Outcome descriptors_of_others(const Context& context)
+{
+    return list_descriptors({context.manager, context.launcher});
 }
 
 /// The socket between launcher and manager among them: its opcodes would be ours.
@@ -106,23 +116,32 @@ Outcome descriptor_information(const Context& context)
 
 Outcome out_of_memory_of_neighbours(const Context& context)
 {
-    return open_each(context.of_our_user(), "oom_score_adj", O_WRONLY);
+    return open_each(context.neighbours, "oom_score_adj", O_WRONLY);
 }
 
-Outcome out_of_memory_of_launcher(const Context& context)
+Outcome out_of_memory_of_others(const Context& context)
 {
-    return open_each({context.launcher}, "oom_score_adj", O_WRONLY);
+    return open_each({context.manager, context.launcher}, "oom_score_adj", O_WRONLY);
 }
 
-Outcome small_settings(const Context& context)
+Outcome open_settings(const std::vector<pid_t>& pids)
 {
     for (const auto* name : {"coredump_filter", "autogroup", "clear_refs"})
         if (auto outcome =
-                for_each(context.of_our_user(), [=](pid_t pid) { return try_open(proc(pid, name), O_WRONLY); },
-                         {EPERM, EACCES, ENOENT});
+                for_each(pids, [=](pid_t pid) { return try_open(proc(pid, name), O_WRONLY); }, {EPERM, EACCES, ENOENT});
             outcome.verdict != Verdict::refused)
             return outcome;
     return refused(EACCES);
+}
+
+Outcome settings_of_neighbours(const Context& context)
+{
+    return open_settings(context.neighbours);
+}
+
+Outcome settings_of_others(const Context& context)
+{
+    return open_settings({context.manager, context.launcher});
 }
 
 /// It opens for everybody, and asks who it is when it is written.
@@ -142,12 +161,14 @@ constexpr std::array table{
     Attempt{"/proc", "syscall", "learn another's addresses", system_call},
     Attempt{"/proc", "root", "see with another's eyes", root},
     Attempt{"/proc", "cwd, exe, root, ns: links", "learn of another", links},
-    Attempt{"/proc", "fd: list", "learn of another", descriptors},
+    Attempt{"/proc", "fd: list, neighbours", "learn of another", descriptors_of_neighbours},
+    Attempt{"/proc", "fd: list, manager and launcher", "learn of another", descriptors_of_others},
     Attempt{"/proc", "fd: open", "use another's descriptors", open_descriptors},
     Attempt{"/proc", "fdinfo", "learn of another", descriptor_information},
-    Attempt{"/proc", "oom_score_adj of neighbours", "have another killed first", out_of_memory_of_neighbours},
-    Attempt{"/proc", "oom_score_adj of the launcher", "have it killed first", out_of_memory_of_launcher},
-    Attempt{"/proc", "coredump_filter, autogroup, …", "change another", small_settings},
+    Attempt{"/proc", "oom_score_adj, neighbours", "have another killed first", out_of_memory_of_neighbours},
+    Attempt{"/proc", "oom_score_adj, the others", "have another killed first", out_of_memory_of_others},
+    Attempt{"/proc", "coredump_filter, …, neighbours", "change another", settings_of_neighbours},
+    Attempt{"/proc", "coredump_filter, …, the others", "change another", settings_of_others},
     Attempt{"/proc", "timerslack_ns", "slow another down", timer_slack},
 };
 

@@ -217,31 +217,40 @@ long set_affinity(pid_t pid)
 
 Outcome scheduler(const Context& context)
 {
-    return for_each(context.of_our_user(), set_scheduler);
+    return for_each(context.neighbours, set_scheduler);
 }
 
 Outcome nice_value(const Context& context)
 {
-    return for_each(context.of_our_user(), set_nice);
+    return for_each(context.neighbours, set_nice);
 }
 
 Outcome io_class(const Context& context)
 {
-    return for_each(context.of_our_user(), set_io_class);
+    return for_each(context.neighbours, set_io_class);
 }
 
 Outcome affinity(const Context& context)
 {
-    return for_each(context.of_our_user(), set_affinity);
+    return for_each(context.neighbours, set_affinity);
 }
 
-Outcome launchers_scheduling(const Context& context)
+Outcome scheduling_of(pid_t pid)
 {
     for (auto* action : {set_scheduler, set_nice, set_io_class, set_affinity})
-        if (const auto outcome = for_each(std::vector<pid_t>{context.launcher}, action);
-            outcome.verdict != Verdict::refused)
+        if (const auto outcome = for_each(std::vector<pid_t>{pid}, action); outcome.verdict != Verdict::refused)
             return outcome;
     return refused(EPERM);
+}
+
+Outcome scheduling_of_manager(const Context& context)
+{
+    return scheduling_of(context.manager);
+}
+
+Outcome scheduling_of_launcher(const Context& context)
+{
+    return scheduling_of(context.launcher);
 }
 
 /// Its own: real time would starve all others.
@@ -290,7 +299,8 @@ constexpr std::array table{
     Attempt{"scheduling", "setpriority of neighbours", "starve another", nice_value},
     Attempt{"scheduling", "ioprio_set of neighbours", "starve another", io_class},
     Attempt{"scheduling", "sched_setaffinity of neighbours", "starve another", affinity},
-    Attempt{"scheduling", "all of these of the launcher", "starve the launcher", launchers_scheduling},
+    Attempt{"scheduling", "any of these of the manager", "starve the manager", scheduling_of_manager},
+    Attempt{"scheduling", "any of these of the launcher", "starve the launcher", scheduling_of_launcher},
     Attempt{"scheduling", "SCHED_FIFO for itself", "starve all", real_time},
     Attempt{"scheduling", "nice -5 for itself", "starve all", own_nice},
     Attempt{"scheduling", "real-time I/O for itself", "starve all", own_io_class},

@@ -16,9 +16,11 @@ CONCEDED = {
     "scheduling: setpriority of neighbours": SCHEDULING,
     "scheduling: ioprio_set of neighbours": SCHEDULING,
     "scheduling: sched_setaffinity of neighbours": SCHEDULING,
-    "/proc: oom_score_adj of neighbours": SCHEDULING,
-    "/proc: coredump_filter, autogroup, …": SCHEDULING,
-    "/proc: fd: list": "the kernel shows the numbers of a process's descriptors to its user; to follow one is refused",
+    "scheduling: any of these of the manager": SCHEDULING,
+    "/proc: oom_score_adj, neighbours": SCHEDULING,
+    "/proc: coredump_filter, …, neighbours": SCHEDULING,
+    "/proc: fd: list, neighbours": "the kernel shows the numbers of a process's descriptors to its user; to follow one "
+                                   "is refused",
     "inheritance: truncate the log": "whoever starts the manager by hand gives the modules the file of the log as "
                                      "their standard error; under systemd it is the journal's socket",
     "resources: System V memory": "it counts against no process; a cgroup or an IPC namespace would bound it",
