@@ -200,7 +200,7 @@ class Manager:
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
     def __init__(self, directory, prefix, config, *options, environment=None, user=None, fifo=None,
-                 stdin=subprocess.DEVNULL):
+                 stdin=subprocess.DEVNULL, stderr=None):
         directory.mkdir()
         self.prefix = prefix
         self._log = directory / "stderr"
@@ -218,7 +218,7 @@ class Manager:
             self.process = subprocess.Popen(
                 [prefix.path / "bin/manager", "--prefix", prefix.path, "--config", config, "--status-fifo",
                  fifo or own_fifo, *options],
-                stdin=stdin, stdout=output, stderr=log, start_new_session=True,
+                stdin=stdin, stdout=output, stderr=log if stderr is None else stderr, start_new_session=True,
                 env=self.environment if environment is None else environment, **identity)
 
     @property
