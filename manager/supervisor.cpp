@@ -252,7 +252,9 @@ void Supervisor::on_exited(const launcher::Exited& exited)
         return on_launcher_gone("a module ended that is not in the plan");
     timeline_.record("exited", *id, exited.pid, monotonic_ns());
     running_.erase(exited.module);
-    const auto how = describe_exit(exited.status);
+    const auto how = describe_exit(exited.status, exited.system_call);
+    if (exited.system_call >= 0)
+        log_->error("{} (pid {}): {}", *id, exited.pid, explain_system_call(exited.system_call, *id));
     if (lifecycle_.stopping()) {
         all_clean_ = all_clean_ && exited.status == 0;
         log_->debug("{} (pid {}): ended: {}", *id, exited.pid, how);

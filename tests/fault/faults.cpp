@@ -309,6 +309,7 @@ ProcessPlan confined()
     for (auto& rule : plan.landlock.paths)
         rule.access = run;
     plan.landlock.paths.push_back({"/proc", run});
+    allow_strictly(plan);
     plan.landlock.paths.push_back({"/dev/null", run | LANDLOCK_ACCESS_FS_WRITE_FILE});
     return plan;
 }
