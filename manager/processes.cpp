@@ -175,9 +175,12 @@ void Processes::on_exited(const launcher::Exited& exited)
     end.pid = exited.pid;
     end.status = exited.status;
     end.late = found->second.late;
-    end.how = (end.late ? "not ready in time, " : "") + describe_exit(exited.status);
+    end.how = (end.late ? "not ready in time, " : "") + describe_exit(exited.status, exited.system_call);
     end.ran = std::chrono::nanoseconds{now - found->second.executed_ns};
     running_.erase(found);
+    if (exited.system_call >= 0)
+        log_.error("{} (pid {}): {}", plan_.modules[exited.module].id, exited.pid,
+                   explain_system_call(exited.system_call, plan_.modules[exited.module].id));
     listener_.on_process_ended(end);
 }
 

@@ -319,6 +319,13 @@ TEST_CASE("a start with every part of the sandbox")
     attack_start("sandbox", confined());
 }
 
+TEST_CASE("a start with an allow list of system calls")
+{
+    auto plan = rich(capability(CAP_NET_RAW));
+    allow_strictly(plan);
+    attack_start("allow list", plan);
+}
+
 TEST_CASE("a start as root with declared capabilities")
 {
     auto plan = plan_for(report_program());

@@ -21,22 +21,24 @@ using namespace belay::launcher;
 
 namespace {
 
-/// Waits until one of two descriptors, of which the second may be -1, has something; true if the second has.
-bool wait_for(int first, int second, short& events)
+/// Until `descriptor` has something. What the program may not call meanwhile is judged.
+void wait_for(int descriptor, const Spawned& spawned, DeniedCalls& denied)
 {
-    std::array<pollfd, 2> entries{pollfd{first, POLLIN, 0}, pollfd{second, POLLIN, 0}};
-    REQUIRE(::poll(entries.data(), entries.size(), 10000) > 0);
-    events = entries[1].revents;
-    return events != 0;
+    for (;;) {
+        std::array<pollfd, 2> entries{pollfd{descriptor, POLLIN, 0}, pollfd{denied.descriptor(), POLLIN, 0}};
+        REQUIRE(::poll(entries.data(), entries.size(), 10000) > 0);
+        if (entries[1].revents != 0)
+            denied.judge(entries[1].revents, spawned.pid);
+        if (entries[0].revents != 0)
+            return;
+    }
 }
 
-/// Until the program executes or fails. What it may not call is judged from then on.
+/// Until the program executes or fails.
 std::optional<StageFailure> read_status(const Spawned& spawned, DeniedCalls& denied)
 {
     for (;;) {
-        short events = 0;
-        if (wait_for(spawned.status.get(), denied.descriptor(), events))
-            denied.judge(events, spawned.pid);
+        wait_for(spawned.status.get(), spawned, denied);
         auto status = receive_status(spawned.status.get());
         if (status.kind == Status::Kind::listener)
             denied.watch(std::move(status.listener));
@@ -52,14 +54,11 @@ std::string read_output(const Spawned& spawned, DeniedCalls& denied)
     std::string text;
     std::array<char, 4096> buffer{};
     for (;;) {
-        short events = 0;
-        if (wait_for(spawned.output.get(), denied.descriptor(), events))
-            denied.judge(events, spawned.pid);
+        wait_for(spawned.output.get(), spawned, denied);
         const auto size = ::read(spawned.output.get(), buffer.data(), buffer.size());
-        if (size == 0)
+        if (size <= 0)
             return text;
-        if (size > 0)
-            text.append(buffer.data(), static_cast<std::size_t>(size));
+        text.append(buffer.data(), static_cast<std::size_t>(size));
     }
 }
 
@@ -83,6 +82,7 @@ Outcome start(const ProcessPlan& plan, pid_t out_of_reach)
     DeniedCalls denied;
     outcome.failure = read_status(*spawned, denied);
     outcome.output = read_output(*spawned, denied);
+    wait_for(spawned->pidfd.get(), *spawned, denied);
     REQUIRE(::waitpid(spawned->pid, &outcome.status, 0) == spawned->pid);
     outcome.system_call = denied.number();
     return outcome;

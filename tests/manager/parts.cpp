@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 using namespace belay;
@@ -211,6 +212,21 @@ TEST_CASE("how a process ended is said in words")
     CHECK(describe_exit(3 << 8) == "exit code 3");
     CHECK(describe_exit(SIGKILL) == "killed by SIGKILL (9)");
     CHECK(describe_exit(SIGSEGV | 0x80) == "killed by SIGSEGV (11), core dumped");
+}
+
+TEST_CASE("a forbidden system call is named, with its group and what to do about it")
+{
+    const auto number = std::to_string(SYS_mount);
+    CHECK(describe_exit(SIGKILL, SYS_mount) == "killed for calling mount (" + number + ")");
+    CHECK(explain_system_call(SYS_mount, "slac") ==
+          "killed for calling mount (" + number +
+              "), which its system call filter does not allow; if it must, add \"mount\" or \"@mount\" to sandbox: "
+              "system_calls of \"slac\" in belay.yaml");
+    CHECK_THAT(explain_system_call(SYS_process_mrelease, "slac"),
+               Catch::Contains("add \"process_mrelease\" to sandbox: system_calls"));
+    CHECK_THAT(explain_system_call(SYS_bpf, "slac"), Catch::Contains("add \"bpf\" to sandbox: system_calls"));
+    CHECK(explain_system_call(1'000'000, "slac") ==
+          "killed for calling a system call without a name (1000000), which its system call filter does not allow");
 }
 
 TEST_CASE("a socket that may not be connected to is explained")
