@@ -2,6 +2,7 @@
 #include "config/belay_keys.hpp"
 
 #include <cmath>
+#include <sstream>
 
 namespace belay::config {
 
@@ -21,10 +22,11 @@ bool is_list(Reading& reading, const Member& member)
 
 } // namespace
 
-bool is_mapping(Reading& reading, const Member& member)
+bool is_mapping(Reading& reading, const Member& member, const std::string& example)
 {
     if (!member.value.is(Node::Kind::mapping))
-        report_error(reading.diagnostics, member.value, quoted(member) + " must be a mapping");
+        report_error(reading.diagnostics, member.value, quoted(member) + " must be a mapping",
+                     example.empty() ? example : "write " + example);
     return member.value.is(Node::Kind::mapping);
 }
 
@@ -61,17 +63,27 @@ std::optional<int> whole_number(Reading& reading, const Member& member, int leas
     return std::nullopt;
 }
 
-void read_seconds(Reading& reading, const Member& member, std::chrono::milliseconds& value)
+std::optional<std::chrono::milliseconds> seconds(Reading& reading, const Member& member,
+                                                 std::chrono::milliseconds least)
 {
     constexpr double longest = 86400;
     constexpr double ms_per_s = 1000;
     const auto& node = member.value;
     const double given = node.is(Node::Kind::integer) ? node.integer : node.number;
     const bool number = node.is(Node::Kind::integer) || node.is(Node::Kind::number);
-    if (number && given >= 0 && given <= longest)
-        value = std::chrono::milliseconds{std::lround(given * ms_per_s)};
-    else
-        report_error(reading.diagnostics, node, quoted(member) + " must be seconds, from 0 to 86400");
+    const double shortest = static_cast<double>(least.count()) / ms_per_s;
+    if (number && given >= shortest && given <= longest)
+        return std::chrono::milliseconds{std::lround(given * ms_per_s)};
+    std::ostringstream from;
+    from << shortest;
+    report_error(reading.diagnostics, node, quoted(member) + " must be seconds, from " + from.str() + " to 86400",
+                 "write a number such as 10 or 2.5, without quotes and without a unit");
+    return std::nullopt;
+}
+
+void read_seconds(Reading& reading, const Member& member, std::chrono::milliseconds& value)
+{
+    value = seconds(reading, member).value_or(value);
 }
 
 Named named(const Node& node)

@@ -29,8 +29,8 @@ struct Key
     void (*read)(Reading&, const Member&, Target&);
 };
 
-/// False with a diagnostic if `member` is no mapping.
-bool is_mapping(Reading& reading, const Member& member);
+/// False with a diagnostic if `member` is no mapping; `example`: what to write.
+bool is_mapping(Reading& reading, const Member& member, const std::string& example = {});
 void report_unknown_key(Reading& reading, const Member& member, const std::vector<std::string>& names);
 
 template <typename Target, std::size_t count>
@@ -52,9 +52,10 @@ void read_mapping(Reading& reading, const Node& node, Target& target, const std:
 }
 
 template <typename Target, std::size_t count>
-void read_mapping(Reading& reading, const Member& member, Target& target, const std::array<Key<Target>, count>& keys)
+void read_mapping(Reading& reading, const Member& member, Target& target, const std::array<Key<Target>, count>& keys,
+                  const std::string& example = {})
 {
-    if (is_mapping(reading, member))
+    if (is_mapping(reading, member, example))
         read_mapping(reading, member.value, target, keys);
 }
 
@@ -84,7 +85,9 @@ void read_choice(Reading& reading, const Member& member, const std::array<Choice
 
 void read_boolean(Reading& reading, const Member& member, bool& value);
 std::optional<int> whole_number(Reading& reading, const Member& member, int least, int most);
-/// From 0 to 86400, fractions too.
+/// From `least` to 86400, fractions too.
+std::optional<std::chrono::milliseconds> seconds(Reading& reading, const Member& member,
+                                                 std::chrono::milliseconds least = {});
 void read_seconds(Reading& reading, const Member& member, std::chrono::milliseconds& value);
 /// Names in a list; nothing if it is none.
 void read_names(Reading& reading, const Member& member, std::vector<Named>& values);

@@ -10,6 +10,9 @@ using When = RestartPolicy::When;
 constexpr std::array policies{Choice<When>{"never", When::never}, Choice<When>{"on-failure", When::on_failure},
                               Choice<When>{"always", When::always}};
 
+using Scope = RestartPolicy::Scope;
+constexpr std::array scopes{Choice<Scope>{"module", Scope::module}, Choice<Scope>{"all", Scope::all}};
+
 /// Beside 0, as systemd's SuccessExitStatus= has it.
 void read_exit_status(Reading& reading, const Member& member, RestartPolicy& policy)
 {
@@ -37,6 +40,7 @@ constexpr std::array keys{
     RestartKey{"max_delay", [](auto& reading, auto& member, auto& to) { read_seconds(reading, member, to.max_delay); }},
     RestartKey{"stable_after",
                [](auto& reading, auto& member, auto& to) { read_seconds(reading, member, to.stable_after); }},
+    RestartKey{"scope", [](auto& reading, auto& member, auto& to) { read_choice(reading, member, scopes, to.scope); }},
     RestartKey{"burst", read_burst},
     RestartKey{"success_exit_status", read_exit_status},
 };
@@ -45,7 +49,7 @@ constexpr std::array keys{
 
 void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
 {
-    read_mapping(reading, member, policy, keys);
+    read_mapping(reading, member, policy, keys, "restart: {policy: on-failure}");
 }
 
 void check_restart(Reading& reading, const Node& place, const RestartPolicy& policy)
@@ -53,6 +57,10 @@ void check_restart(Reading& reading, const Node& place, const RestartPolicy& pol
     if (policy.max_delay < policy.delay)
         report_error(reading.diagnostics, place, "`max_delay` (60 unless given) is shorter than `delay`",
                      "let it be longer");
+    if (policy.scope == Scope::all && policy.policy == When::never)
+        report_error(reading.diagnostics, place,
+                     "`scope: all` contradicts the policy `never`, which starts nothing again",
+                     "add policy: on-failure");
 }
 
 } // namespace belay::config

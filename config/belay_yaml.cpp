@@ -38,6 +38,18 @@ void read_user(Reading& reading, const Member& member, ModulePolicy& policy)
         policy.user = std::move(user);
 }
 
+constexpr std::chrono::milliseconds shortest_timeout{100};
+
+constexpr std::array startup_keys{Key<ModulePolicy>{"timeout", [](auto& reading, auto& member, auto& to) {
+                                                        if (const auto timeout =
+                                                                seconds(reading, member, shortest_timeout))
+                                                            to.startup_timeout = *timeout;
+                                                    }}};
+constexpr std::array shutdown_keys{Key<ModulePolicy>{
+    "timeout", [](auto& reading, auto& member, auto& to) {
+        to.shutdown_timeout = seconds(reading, member, shortest_timeout).value_or(to.shutdown_timeout);
+    }}};
+
 using ModuleKey = Key<ModulePolicy>;
 
 constexpr ModuleKey user_key{"user", read_user};
@@ -51,6 +63,14 @@ constexpr std::array module_keys{
     groups_key,
     limits_key,
     ModuleKey{"restart", [](auto& reading, auto& member, auto& to) { read_restart(reading, member, to.restart); }},
+    ModuleKey{"startup", // systemd's TimeoutStartSec=
+              [](auto& reading, auto& member, auto& to) {
+                  read_mapping(reading, member, to, startup_keys, "startup: {timeout: 10}");
+              }},
+    ModuleKey{"shutdown", // systemd's TimeoutStopSec=
+              [](auto& reading, auto& member, auto& to) {
+                  read_mapping(reading, member, to, shutdown_keys, "shutdown: {timeout: 10}");
+              }},
     ModuleKey{"sandbox", [](auto& reading, auto& member, auto& to) { read_sandbox(reading, member, to.sandbox); }},
     user_key,
 };

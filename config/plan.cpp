@@ -42,6 +42,9 @@ public:
         for (const auto& [id, module] : configuration_.modules)
             if (!module.standalone && !module.ignored)
                 plan.modules.push_back(plan_module(module));
+        // The launcher must not be faster than the manager, which knows each module's own.
+        for (const auto& process : plan.modules)
+            plan.stop_timeout_ms = std::max(plan.stop_timeout_ms, shutdown_timeout_ms(process.id));
         plan.manager = plan_manager();
         const auto changes = [](const launcher::ProcessPlan& process) { return process.change_identity; };
         plan.trust_rule = changes(plan.manager) || std::any_of(plan.modules.begin(), plan.modules.end(), changes);
@@ -210,6 +213,11 @@ private:
                  "setcap -r " + process.program + ", and declare what it needs under `capabilities`");
         plan_sandbox(configuration_, module, options_, diagnostics_, process);
         return process;
+    }
+
+    [[nodiscard]] std::uint32_t shutdown_timeout_ms(const std::string& id) const
+    {
+        return static_cast<std::uint32_t>(configuration_.modules.at(id).policy.shutdown_timeout.count());
     }
 
     launcher::ProcessPlan plan_manager()

@@ -39,7 +39,13 @@ struct RestartPolicy
         on_failure, ///< after anything but a success; after a success the module stays ended, and the others run on
         always,
     };
+    enum class Scope : std::uint8_t
+    {
+        module, ///< it alone is started again; the others run on
+        all,    ///< all are stopped in order, and started again
+    };
     When policy = When::never;
+    Scope scope = Scope::module;
     std::chrono::milliseconds delay{1000};         ///< before the first restart; doubles with each
     std::chrono::milliseconds max_delay{60000};    ///< but not beyond this
     std::chrono::milliseconds stable_after{60000}; ///< a run of this length is forgotten when it ends
@@ -89,6 +95,8 @@ struct ModulePolicy
     Limits limits;
     Sandbox sandbox;
     RestartPolicy restart;
+    std::optional<std::chrono::milliseconds> startup_timeout; ///< from its start until it is ready; none: no limit
+    std::chrono::milliseconds shutdown_timeout{5000};         ///< from SIGTERM until SIGKILL
 };
 
 } // namespace belay::config

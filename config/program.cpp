@@ -95,10 +95,14 @@ bool use_python(const Configuration& configuration, const fs::path& script, laun
     return interpreter.has_value();
 }
 
-bool use_node(const Configuration& configuration, const fs::path& script, launcher::ProcessPlan& process,
+bool use_node(const Configuration& configuration, const fs::path& script, bool guarded, launcher::ProcessPlan& process,
               Environment& environment)
 {
     environment.try_emplace("NODE_PATH", library_directory(configuration, "node_modules"));
+    // An optional dependency that is not installed is also looked for in $HOME/.node_modules, which any module may
+    // write: it has no say in another one. Whoever wants the home directory finds it in the password database.
+    if (guarded)
+        environment.erase("HOME");
     const auto interpreter = find_in_path("node", environment["PATH"]);
     process.program = interpreter ? interpreter->string() : std::string{};
     process.arguments = {"node", "--unhandled-rejections=strict", script.string()};
@@ -167,8 +171,9 @@ tl::expected<void, NoProgram> choose_program(const Configuration& configuration,
     } else if (exists(node) || exists(python)) {
         add_script_environment(configuration, module, environment);
         std::error_code error;
-        const bool found = exists(node) ? use_node(configuration, fs::canonical(node, error), process, environment)
-                                        : use_python(configuration, fs::canonical(python, error), process, environment);
+        const bool found = exists(node)
+                               ? use_node(configuration, fs::canonical(node, error), guarded, process, environment)
+                               : use_python(configuration, fs::canonical(python, error), process, environment);
         if (!found)
             return tl::unexpected(NoProgram{
                 std::string{exists(node) ? "node" : "python3"} + " is not in " + environment["PATH"], "install it"});

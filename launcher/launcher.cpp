@@ -6,6 +6,7 @@
 #include "launcher/leftovers.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
+#include "launcher/status_channel.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -23,7 +24,8 @@ namespace {
 /// The manager may ask modules to stop, then signal them, then kill them, and must tell the broker: so many times the
 /// plan's timeout is a manager that hangs.
 constexpr std::uint64_t orderly_stop_factor = 4;
-constexpr std::size_t fixed_descriptors = 2; // control and signals; the modules' status pipes follow
+constexpr std::size_t fixed_descriptors = 2;  // control and signals; the modules' own follow
+constexpr std::size_t module_descriptors = 2; // the status channel and the listener for denied calls
 
 std::uint64_t microseconds(const timeval& time)
 {
@@ -58,7 +60,7 @@ Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
     : plan_(plan),
       equipment_(std::move(equipment)),
       modules_(plan.modules.size()),
-      polled_(fixed_descriptors + plan.modules.size())
+      polled_(fixed_descriptors + module_descriptors * plan.modules.size())
 {}
 
 int Launcher::run()
@@ -84,15 +86,21 @@ void Launcher::wait()
 {
     polled_[0] = {equipment_.control.get(), POLLIN, 0};
     polled_[1] = {equipment_.signals.get(), POLLIN, 0};
-    for (std::size_t i = 0; i < modules_.size(); ++i)
-        polled_[fixed_descriptors + i] = {modules_[i].status.get(), POLLIN, 0};
+    const auto own = [&](std::size_t i) { return &polled_[fixed_descriptors + module_descriptors * i]; };
+    for (std::size_t i = 0; i < modules_.size(); ++i) {
+        own(i)[0] = {modules_[i].status.get(), POLLIN, 0};
+        own(i)[1] = {modules_[i].denied.descriptor(), POLLIN, 0};
+    }
     const auto now = monotonic_ns();
     const timespec timeout = to_timespec(deadline_ns_ > now ? deadline_ns_ - now : 0);
     if (::ppoll(polled_.data(), polled_.size(), deadline_ns_ != 0 ? &timeout : nullptr, nullptr) < 0)
         return; // EINTR cannot happen with every handled signal blocked, and is harmless
-    for (std::size_t i = 0; i < modules_.size(); ++i)
-        if (polled_[fixed_descriptors + i].revents != 0)
+    for (std::size_t i = 0; i < modules_.size(); ++i) {
+        if (own(i)[0].revents != 0)
             resolve_start(static_cast<std::uint32_t>(i));
+        if (own(i)[1].revents != 0)
+            modules_[i].denied.judge(own(i)[1].revents, modules_[i].pid);
+    }
     if (polled_[1].revents != 0)
         read_signals();
     if (polled_[0].revents != 0)
@@ -147,27 +155,39 @@ void Launcher::module_ended(std::uint32_t number)
     // From here on the pid may be somebody else's, and tell() signals what still runs if the manager does not listen.
     const pid_t pid = std::exchange(module.pid, 0);
     module.pidfd.reset();
+    module.denied.stop();
     if (module.executed)
         tell(Exited{.module = number,
                     .pid = pid,
                     .status = status,
                     .user_us = microseconds(usage.ru_utime),
                     .system_us = microseconds(usage.ru_stime),
-                    .max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss)});
+                    .max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss),
+                    .system_call = module.denied.number()});
 }
 
 void Launcher::resolve_start(std::uint32_t number)
 {
     auto& module = modules_[number];
-    StageFailure failure;
-    const auto size = ::read(module.status.get(), &failure, sizeof failure);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+    auto status = receive_status(module.status.get());
+    if (status.kind == Status::Kind::listener) {
+        module.denied.watch(std::move(status.listener));
+        status = receive_status(module.status.get());
+    }
+    if (status.kind == Status::Kind::nothing)
         return;
     module.status.reset();
-    module.executed = size == 0;
+    const bool filtered = plan_.modules[number].system_call_policy == SystemCallPolicy::allow_list;
+    module.executed = status.kind == Status::Kind::executes && module.denied.watched() == filtered;
     if (!module.executed) {
-        tell(StartFailed{.module = number, .stage = static_cast<std::uint32_t>(failure.stage), .error = failure.error});
-        return; // reaped by its SIGCHLD
+        // It is on its way to _exit(2), or its listener was lost. Whoever is told may ask for another attempt at once.
+        ::kill(module.pid, SIGKILL);
+        ::waitpid(std::exchange(module.pid, 0), nullptr, 0);
+        module.pidfd.reset();
+        module.denied.stop();
+        return tell(StartFailed{.module = number,
+                                .stage = static_cast<std::uint32_t>(status.failure.stage),
+                                .error = status.failure.error});
     }
     const std::array descriptors{module.pidfd.get(), module.output.get()};
     tell(Started{.module = number, .pid = module.pid, .forked_ns = module.forked_ns, .executed_ns = monotonic_ns()},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "launcher/control.hpp"
+#include "launcher/denied_calls.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/module_start.hpp"
 #include "launcher/plan.hpp"
@@ -50,6 +51,7 @@ private:
         bool executed = false;
         std::uint64_t forked_ns = 0;
         FileDescriptor pidfd, status, output;
+        DeniedCalls denied;
     };
 
     struct Operation;

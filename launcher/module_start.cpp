@@ -39,9 +39,14 @@ ino_t namespace_id(const char* link)
     return ::stat(link, &status) == 0 ? status.st_ino : 0;
 }
 
+sock_fprog program_of(std::vector<sock_filter>& instructions)
+{
+    return {static_cast<unsigned short>(instructions.size()), instructions.data()};
+}
+
 } // namespace
 
-PreparedStart::PreparedStart(const ProcessPlan& plan, std::span<sock_filter> filter)
+PreparedStart::PreparedStart(const ProcessPlan& plan, Filters& filters)
     : arguments_(pointers(plan.arguments)),
       environment_(pointers(plan.environment)),
       groups_(sorted(plan.groups)),
@@ -72,7 +77,8 @@ PreparedStart::PreparedStart(const ProcessPlan& plan, std::span<sock_filter> fil
     start_.no_new_privileges = plan.no_new_privileges;
     start_.landlock = &plan.landlock;
     start_.landlock_abi = launcher::landlock_abi();
-    start_.filter = {static_cast<unsigned short>(filter.size()), filter.data()};
+    start_.filter = program_of(filters.refusing);
+    start_.allowed = program_of(filters.allowing);
 }
 
 } // namespace belay::launcher

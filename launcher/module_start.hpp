@@ -2,6 +2,7 @@
 #pragma once
 
 #include "launcher/plan.hpp"
+#include "launcher/seccomp_filter.hpp"
 
 #include <span>
 #include <vector>
@@ -17,6 +18,7 @@ struct ModuleStart
     int program = -1;     ///< O_PATH
     int null_device = -1; ///< becomes standard input
     int output = -1;      ///< becomes standard output and standard error; -1: standard error serves both
+    int status = -1;      ///< the child's end of a StatusChannel
     char* const* arguments = nullptr;
     char* const* environment = nullptr;
     const char* working_directory = nullptr;
@@ -43,14 +45,15 @@ struct ModuleStart
     int landlock_abi = 0;   ///< the kernel's
     pid_t out_of_reach = 0; ///< a process that may not be signalled from inside the domain; 0: not checked
     sock_fprog filter{};    ///< no instructions: no filter
+    sock_fprog allowed{};   ///< likewise; what it does not allow is notified over `status`
     pid_t parent = 0;       ///< the launcher; 0: not checked, no parent-death signal
 };
 
-/// Owns what a ModuleStart refers to. `plan` must outlive it.
+/// Owns what a ModuleStart refers to. `plan` and `filters` must outlive it.
 class PreparedStart
 {
 public:
-    PreparedStart(const ProcessPlan& plan, std::span<sock_filter> filter);
+    PreparedStart(const ProcessPlan& plan, Filters& filters);
     PreparedStart(const PreparedStart&) = delete;
     PreparedStart& operator=(const PreparedStart&) = delete;
     PreparedStart(PreparedStart&&) = delete;

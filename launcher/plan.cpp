@@ -222,6 +222,8 @@ void check(Reader& reader, const ProcessPlan& plan)
     reader.expect(plan.no_new_privileges || !confined, "new privileges are possible but system calls are filtered");
     reader.expect(plan.no_new_privileges || plan.privileges != Privileges::exact,
                   "new privileges are possible but the bounding set is reduced");
+    for (const auto number : plan.system_calls)
+        reader.expect(number >= 0, "a system call's number is negative");
     for (const auto& step : plan.mounts) {
         reader.expect(step.kind <= MountStep::Kind::devices, "an unknown kind of mount");
         reader.expect(step.target.starts_with('/'), "a mount point is not absolute");
@@ -262,6 +264,7 @@ tl::expected<LaunchPlan, std::string> decode(std::span<const std::byte> bytes)
         reader.expect(!module.arguments.empty(), "a program has no argument 0");
     }
     check(reader, plan.manager);
+    reader.expect(plan.manager.system_call_policy != SystemCallPolicy::allow_list, "an allow list for the manager");
     if (!reader.error.empty())
         return tl::unexpected(std::move(reader.error));
     return plan;

@@ -45,7 +45,7 @@ enum class SystemCallPolicy : std::uint8_t
 {
     any,
     deny_list,  ///< EPERM for what takes a capability that is not held (seccomp_filter.hpp)
-    allow_list, ///< the process is killed for anything but `system_calls`
+    allow_list, ///< a module is killed for anything but `system_calls`; EPERM for some of that (seccomp_filter.hpp)
 };
 
 /// landlock(7): what a process may do to a file, or to a directory and all below it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/preparation.hpp"
 
+#include "launcher/denied_calls.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/seccomp_filter.hpp"
@@ -37,19 +38,21 @@ Preparation::Preparation(CapabilityMask held, int null_device, pid_t manager)
     : held_(held), null_device_(null_device), manager_(manager)
 {}
 
-tl::expected<std::span<sock_filter>, std::string> Preparation::filter_for(const ProcessPlan& module)
+tl::expected<Filters*, std::string> Preparation::filters_for(const ProcessPlan& module)
 {
-    if (module.system_call_policy == SystemCallPolicy::any)
-        return std::span<sock_filter>{};
-    const auto mask = module.privileges == Privileges::kept ? held_ : module.capabilities;
-    auto& filter = filters_[mask];
-    if (filter.empty()) {
-        auto built = deny_list(mask, Subject::module);
-        if (!built)
-            return tl::unexpected(std::string{"could not build the system call filter: "} + errno_text(built.error()));
-        filter = std::move(*built);
-    }
-    return std::span{filter};
+    const auto held = module.privileges == Privileges::kept ? held_ : module.capabilities;
+    const auto [place, is_new] =
+        filters_.try_emplace(FilterKey{module.system_call_policy, held, module.system_calls}, Filters{});
+    if (!is_new)
+        return &place->second;
+    if (module.system_call_policy == SystemCallPolicy::allow_list)
+        if (auto possible = check_notifications(); !possible)
+            return tl::unexpected(std::move(possible.error()));
+    auto built = filters_of(module, held);
+    if (!built)
+        return tl::unexpected(std::string{"could not build the system call filter: "} + errno_text(built.error()));
+    place->second = std::move(*built);
+    return &place->second;
 }
 
 tl::expected<void, std::string> Preparation::prepare(const LaunchPlan& plan, const ProcessPlan& module,
@@ -58,10 +61,10 @@ tl::expected<void, std::string> Preparation::prepare(const LaunchPlan& plan, con
     auto program = open_program(plan, module.program);
     if (!program)
         return tl::unexpected(program.error());
-    const auto filter = filter_for(module);
-    if (!filter)
-        return tl::unexpected(filter.error());
-    auto& start = starts.emplace_back(module, *filter).start();
+    const auto filters = filters_for(module);
+    if (!filters)
+        return tl::unexpected(filters.error());
+    auto& start = starts.emplace_back(module, **filters).start();
     start.program = program->get();
     start.null_device = null_device_;
     start.parent = ::getpid();

@@ -4,12 +4,14 @@
 #include "launcher/descriptor.hpp"
 #include "launcher/module_start.hpp"
 #include "launcher/plan.hpp"
+#include "launcher/seccomp_filter.hpp"
 
 #include <tl/expected.hpp>
 
 #include <deque>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace belay::launcher {
@@ -27,12 +29,14 @@ public:
                                             std::deque<PreparedStart>& starts);
 
 private:
-    tl::expected<std::span<sock_filter>, std::string> filter_for(const ProcessPlan& module);
+    using FilterKey = std::tuple<SystemCallPolicy, CapabilityMask, std::vector<std::int32_t>>;
+
+    tl::expected<Filters*, std::string> filters_for(const ProcessPlan& module);
 
     CapabilityMask held_;
     int null_device_;
     pid_t manager_;
-    std::map<CapabilityMask, std::vector<sock_filter>> filters_;
+    std::map<FilterKey, Filters> filters_;
     std::vector<FileDescriptor> programs_;
 };
 

@@ -97,7 +97,8 @@ struct StartFailed
     std::int32_t error = 0;  ///< errno
 };
 
-/// A started module's main process ended. `status` is wait(2)'s.
+/// A started module's main process ended. `status` is wait(2)'s. With a `system_call`, the module was killed because it
+/// or what it started called that, which its plan does not allow.
 struct Exited
 {
     Opcode opcode = Opcode::exited;
@@ -107,6 +108,8 @@ struct Exited
     std::uint64_t user_us = 0;   ///< CPU time
     std::uint64_t system_us = 0; ///< CPU time
     std::uint64_t max_rss_kb = 0;
+    std::int32_t system_call = -1; ///< number; -1: none
+    std::uint32_t reserved = 0;
 };
 
 struct SignalReceived

@@ -43,6 +43,8 @@ constexpr std::array remedies{
     Remedy{StageId::landlock, E2BIG, "domains are nested too deep: Belay itself runs in 16 of them"},
     Remedy{StageId::working_directory, 0, "let the module's user search the directory and all above it"},
     Remedy{StageId::verification, 0, "nothing was executed; this is a defect of Belay or of the kernel: report it"},
+    Remedy{StageId::system_call_filter, EBUSY,
+           "whoever started Belay supervises system calls itself, and only one can; `seccomp: standard` does without"},
     Remedy{StageId::execution, EACCES,
            "let the module's user execute the program and search all directories above it; "
            "see also noexec in mount(8)"},

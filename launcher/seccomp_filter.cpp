@@ -6,14 +6,20 @@
 
 #include <seccomp.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
+#include <cstdlib>
 #include <memory>
 
 #include <linux/capability.h>
+#include <linux/ioprio.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,27 +102,68 @@ constexpr std::array<std::uint64_t, 8> namespace_flags{CLONE_NEWNS,   CLONE_NEWC
 /// Typing on behalf of whoever reads the terminal.
 constexpr std::array<std::uint64_t, 2> terminal_requests{TIOCSTI, TIOCLINUX};
 
+/// What is no harm to refuse and would be one to kill for: libuv does without.
+constexpr std::array tried_by_runtimes{"io_uring_setup", "io_uring_enter", "io_uring_register"};
+
+constexpr std::array taken_by_the_start{"sendmsg", "execveat", "write", "exit_group"};
+
+/// A C library that is newer than libseccomp falls back to older calls, as on an older kernel. Instructions for the
+/// beginning of a filter.
+std::array<sock_filter, 3> refuse_unknown_calls()
+{
+    std::int32_t newest = 1023; // numbers of today's architectures are below; special ones are far above
+    while (newest > 0 && !std::unique_ptr<char, decltype(&std::free)>{
+                             seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, newest), std::free})
+        --newest;
+    return {
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, static_cast<std::uint32_t>(newest), 0, 1),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    };
+}
+
 using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 
 class Builder
 {
 public:
-    Builder(CapabilityMask held, Subject subject)
-        : held_(held), subject_(subject), context_(seccomp_init(SCMP_ACT_ALLOW), seccomp_release)
+    Builder(CapabilityMask held, Subject subject, std::uint32_t default_action = SCMP_ACT_ALLOW)
+        : held_(held), subject_(subject), context_(seccomp_init(default_action), seccomp_release)
     {
-        if (!context_)
+        if (!context_) {
             error_ = ENOMEM;
-        else // a binary search instead of one comparison a rule
-            note(seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2));
+            return;
+        }
+        // A binary search instead of one comparison a rule.
+        note(seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2));
+        note(seccomp_attr_set(context_.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS));
+    }
+
+    void allow(std::int32_t number)
+    {
+        if (error_ == 0)
+            note(seccomp_rule_add(context_.get(), SCMP_ACT_ALLOW, number, 0));
+    }
+
+    void allow(const char* call)
+    {
+        const int number = seccomp_syscall_resolve_name(call);
+        number < 0 ? note(-ENOSYS) : allow(number);
+    }
+
+    void deny_unless(std::span<const std::int32_t> allowed, const char* call)
+    {
+        if (std::find(allowed.begin(), allowed.end(), seccomp_syscall_resolve_name(call)) == allowed.end())
+            deny(call);
     }
 
     void deny_calls()
     {
         for (const auto& entry : denied)
             if ((held_ & capability(entry.opened_by)) == 0)
-                deny(entry.call, EPERM);
+                deny(entry.call);
         if ((held_ & capability(CAP_SYS_ADMIN)) == 0 && subject_ == Subject::module)
-            deny("keyctl", EPERM);
+            deny("keyctl");
     }
 
     void deny_namespaces()
@@ -133,19 +180,31 @@ public:
             deny("clone3", ENOSYS);
     }
 
-    /// Of other processes: with a limit of 0 a module would end its neighbours, past what Landlock keeps it from.
-    void deny_limits_of_others()
+    /// Other processes of the same user, past what Landlock keeps a module from: with a limit of 0, or all by one call,
+    /// it would end or starve its neighbours. Of its own group and itself (0) it may do as it likes.
+    void deny_reaching_others()
     {
+        constexpr scmp_arg_cmp other_first{0, SCMP_CMP_NE, 0, 0};
+        constexpr scmp_arg_cmp other_second{1, SCMP_CMP_NE, 0, 0};
         if ((held_ & capability(CAP_SYS_RESOURCE)) == 0)
-            deny_argument("prlimit64", {0, SCMP_CMP_NE, 0, 0});
+            deny_argument("prlimit64", other_first);
+        if ((held_ & capability(CAP_KILL)) == 0)
+            deny_argument("kill", equal(0, everybody));
+        if ((held_ & capability(CAP_SYS_NICE)) != 0)
+            return;
+        deny_argument("setpriority", equal(0, PRIO_USER));
+        deny_arguments("setpriority", std::array{equal(0, PRIO_PGRP), other_second});
+        deny_argument("ioprio_set", equal(0, IOPRIO_WHO_USER));
+        deny_arguments("ioprio_set", std::array{equal(0, IOPRIO_WHO_PGRP), other_second});
+        deny_argument("migrate_pages", other_first);
+        deny_argument("move_pages", other_first);
     }
 
     void deny_terminal_input()
     {
-        constexpr std::uint64_t all_the_kernel_reads = 0xffffffff;
         if ((held_ & capability(CAP_SYS_ADMIN)) == 0)
             for (const auto request : terminal_requests)
-                deny_argument("ioctl", {1, SCMP_CMP_MASKED_EQ, all_the_kernel_reads, request});
+                deny_argument("ioctl", equal(1, request));
     }
 
     tl::expected<std::vector<sock_filter>, int> compile()
@@ -175,20 +234,36 @@ private:
             error_ = -result;
     }
 
-    void deny(const char* call, int error)
+    /// Of all filters' verdicts SECCOMP_RET_ERRNO beats SECCOMP_RET_USER_NOTIF, and that beats SECCOMP_RET_TRACE.
+    [[nodiscard]] std::uint32_t refusal(std::uint16_t error) const
+    {
+        return subject_ == Subject::launcher ? SCMP_ACT_TRACE(0) : SCMP_ACT_ERRNO(error);
+    }
+
+    void deny(const char* call, std::uint16_t error = EPERM)
     {
         const int number = seccomp_syscall_resolve_name(call);
         if (number == __NR_SCMP_ERROR)
             note(-ENOSYS); // a misspelt name must not become a hole
         else if (error_ == 0)
-            note(seccomp_rule_add(context_.get(), SCMP_ACT_ERRNO(static_cast<std::uint16_t>(error)), number, 0));
+            note(seccomp_rule_add(context_.get(), refusal(error), number, 0));
     }
 
-    void deny_argument(const char* call, scmp_arg_cmp argument)
+    static constexpr std::uint64_t all_the_kernel_reads = 0xffffffff; // of an int
+    static constexpr std::uint64_t everybody = all_the_kernel_reads;  // kill(2)'s -1
+
+    static constexpr scmp_arg_cmp equal(unsigned argument, std::uint64_t value)
+    {
+        return {argument, SCMP_CMP_MASKED_EQ, all_the_kernel_reads, value};
+    }
+
+    void deny_argument(const char* call, scmp_arg_cmp argument) { deny_arguments(call, std::array{argument}); }
+
+    void deny_arguments(const char* call, std::span<const scmp_arg_cmp> arguments)
     {
         if (error_ == 0)
-            note(seccomp_rule_add_array(context_.get(), SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(call), 1,
-                                        &argument));
+            note(seccomp_rule_add_array(context_.get(), refusal(EPERM), seccomp_syscall_resolve_name(call),
+                                        static_cast<unsigned>(arguments.size()), arguments.data()));
     }
 
     CapabilityMask held_;
@@ -204,9 +279,55 @@ tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Subje
     Builder builder{held, subject};
     builder.deny_calls();
     builder.deny_namespaces();
-    builder.deny_limits_of_others();
+    builder.deny_reaching_others();
     builder.deny_terminal_input();
     return builder.compile();
+}
+
+tl::expected<std::vector<sock_filter>, int> argument_rules(CapabilityMask held, std::span<const std::int32_t> allowed)
+{
+    Builder builder{held, Subject::module};
+    builder.deny_namespaces();
+    builder.deny_reaching_others();
+    builder.deny_terminal_input();
+    for (const auto* call : tried_by_runtimes)
+        builder.deny_unless(allowed, call);
+    auto program = builder.compile();
+    if (program) {
+        const auto prologue = refuse_unknown_calls();
+        program->insert(program->begin(), prologue.begin(), prologue.end());
+    }
+    return program;
+}
+
+tl::expected<std::vector<sock_filter>, int> allow_list(std::span<const std::int32_t> allowed)
+{
+    Builder builder{0, Subject::module, SCMP_ACT_NOTIFY};
+    for (const auto number : allowed)
+        builder.allow(number);
+    for (const auto* call : taken_by_the_start)
+        builder.allow(call);
+    return builder.compile();
+}
+
+tl::expected<Filters, int> filters_of(const ProcessPlan& plan, CapabilityMask held)
+{
+    const auto policy = plan.system_call_policy;
+    Filters result;
+    if (policy == SystemCallPolicy::any)
+        return result;
+    const bool lists_allowed = policy == SystemCallPolicy::allow_list;
+    auto refusing = lists_allowed ? argument_rules(held, plan.system_calls) : deny_list(held, Subject::module);
+    if (!refusing)
+        return tl::unexpected(refusing.error());
+    result.refusing = std::move(*refusing);
+    if (!lists_allowed)
+        return result;
+    auto allowing = allow_list(plan.system_calls);
+    if (!allowing)
+        return tl::unexpected(allowing.error());
+    result.allowing = std::move(*allowing);
+    return result;
 }
 
 } // namespace belay::launcher

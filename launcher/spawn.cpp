@@ -2,6 +2,7 @@
 #include "launcher/spawn.hpp"
 
 #include "launcher/stages.hpp"
+#include "launcher/status_channel.hpp"
 
 #include <array>
 #include <cerrno>
@@ -27,7 +28,7 @@ tl::expected<Pipe, int> make_pipe() noexcept
     if (::pipe2(ends.data(), O_CLOEXEC) != 0)
         return tl::unexpected(errno);
     Pipe result{FileDescriptor{ends[0]}, FileDescriptor{ends[1]}};
-    // Each end has flags of its own: the child's stays blocking.
+    // Each end has flags of its own: the module's stays blocking.
     if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0)
         return tl::unexpected(errno);
     return result;
@@ -37,7 +38,7 @@ tl::expected<Pipe, int> make_pipe() noexcept
 
 tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output) noexcept
 {
-    auto status = make_pipe();
+    auto status = make_status_channel();
     if (!status)
         return tl::unexpected(status.error());
     auto output = with_output ? make_pipe() : tl::expected<Pipe, int>{};
@@ -55,9 +56,11 @@ tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output) noe
     if (pid == 0) {
         ModuleStart own = start;
         own.output = output->write.get();
-        become(own, status->write.get());
+        own.status = status->child.get();
+        become(own);
     }
-    return Spawned{static_cast<pid_t>(pid), FileDescriptor{pidfd}, std::move(status->read), std::move(output->read)};
+    return Spawned{static_cast<pid_t>(pid), FileDescriptor{pidfd}, std::move(status->launcher),
+                   std::move(output->read)};
 }
 
 } // namespace belay::launcher

@@ -15,7 +15,7 @@ struct Spawned
 {
     pid_t pid = 0;
     FileDescriptor pidfd;
-    FileDescriptor status; ///< end of file: the program executes; a StageFailure: it does not. Non-blocking
+    FileDescriptor status; ///< for receive_status() of status_channel.hpp. Non-blocking
     FileDescriptor output; ///< the read end of standard output and error, if asked for. Non-blocking
 };
 

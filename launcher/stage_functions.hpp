@@ -47,6 +47,9 @@ int verify_privileges(const ModuleStart& start) noexcept;
 // landlock.cpp
 int enter_landlock(const ModuleStart& start) noexcept;
 
+// filter_stage.cpp
+int filter_system_calls(const ModuleStart& start) noexcept;
+
 // verification.cpp
 int verify(const ModuleStart& start) noexcept;
 

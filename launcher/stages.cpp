@@ -8,19 +8,11 @@
 #include <array>
 
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <unistd.h>
 
 namespace belay::launcher {
 
 namespace {
-
-int filter_system_calls(const ModuleStart& start) noexcept
-{
-    if (start.filter.len == 0)
-        return 0;
-    return errno_of(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &start.filter));
-}
 
 int execute(const ModuleStart& start) noexcept
 {
@@ -79,31 +71,30 @@ constexpr bool in_order()
 }
 static_assert(in_order(), "the table follows the enumeration");
 
-[[noreturn]] void fail(int status_pipe, StageId stage, int error) noexcept
+[[noreturn]] void fail(int status, StageId stage, int error) noexcept
 {
     const StageFailure failure{stage, error};
     // If even this fails, the launcher sees the process end without having executed.
-    const auto written = ::write(status_pipe, &failure, sizeof failure);
+    const auto written = ::write(status, &failure, sizeof failure);
     ::_exit(written == sizeof failure ? 1 : 2);
 }
 
 } // namespace
 
-void become(const ModuleStart& start, int status_pipe) noexcept
+void become(const ModuleStart& start) noexcept
 {
     for (const Stage& stage : stages)
         if (const int error = stage.run(start); error != 0)
-            fail(status_pipe, stage.id, error);
-    fail(status_pipe, StageId::execution, execute(start));
+            fail(start.status, stage.id, error);
+    fail(start.status, StageId::execution, execute(start));
 }
 
 tl::expected<void, StageFailure> drop_privileges(const ProcessPlan& plan)
 {
-    auto filter = plan.system_call_policy == SystemCallPolicy::any ? tl::expected<std::vector<sock_filter>, int>{}
-                                                                   : deny_list(plan.capabilities, Subject::module);
-    if (!filter)
-        return tl::unexpected(StageFailure{StageId::system_call_filter, filter.error()});
-    PreparedStart prepared{plan, *filter};
+    auto filters = filters_of(plan, plan.capabilities);
+    if (!filters)
+        return tl::unexpected(StageFailure{StageId::system_call_filter, filters.error()});
+    PreparedStart prepared{plan, *filters};
     for (const Stage& stage : stages)
         if (const int error = stage.for_the_manager ? stage.run(prepared.start()) : 0; error != 0)
             return tl::unexpected(StageFailure{stage.id, error});

@@ -56,8 +56,8 @@ const char* describe(StageId stage) noexcept;
 std::string explain(const StageFailure& failure);
 
 /// The child's side of a start, whole. Runs between fork and exec: no allocation, no locks, no NSS, no exceptions. Does
-/// not return: either the program executes, or a StageFailure is written to `status_pipe` and nothing was executed.
-[[noreturn]] void become(const ModuleStart& start, int status_pipe) noexcept;
+/// not return: either the program executes, or a StageFailure is written to `start.status` and nothing was executed.
+[[noreturn]] void become(const ModuleStart& start) noexcept;
 
 /// Turns this process into `plan` for good, but for the program: the manager's way. The same stages as for a module,
 /// without session, descriptors and parent-death signal. On an error the process is in between and must end.

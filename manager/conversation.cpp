@@ -84,6 +84,8 @@ void Conversation::on_unsubscribed(int message)
 {
     if (message == looking_for_stale_)
         clear_stale();
+    if (message == asking_)
+        listener_.on_broker_alive();
     if (message == flushing_)
         listener_.on_flushed();
 }
@@ -129,7 +131,7 @@ void Conversation::clear_stale()
     for (const auto& topic : stale_)
         broker_.publish(topic, {}, 0, true);
     if (!stale_.empty())
-        log_.info("cleared {} retained topics that an earlier manager left behind", stale_.size());
+        log_.info("cleared {} that an earlier manager left behind", counted(stale_.size(), "retained topic"));
     stale_.clear();
 }
 
@@ -197,6 +199,12 @@ void Conversation::complain(std::string_view kind, std::string_view topic, std::
     const auto more = *withheld > 0 ? " (and " + std::to_string(*withheld) + " like it before)" : std::string{};
     log_.warn("{} a message on {}: {}{}", kind == "refusal" ? "refused" : "ignored", printable(topic),
               printable(why, 240), more);
+}
+
+/// libmosquitto offers no ping of its own; this is one, for nobody has subscribed to it.
+void Conversation::ask_whether_alive()
+{
+    asking_ = broker_.unsubscribe({topics_.shutdown()});
 }
 
 void Conversation::clear_metadata()

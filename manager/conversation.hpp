@@ -20,6 +20,8 @@ public:
     /// Nothing that a module says from now on is lost.
     virtual void on_connected() = 0;
     virtual void on_broker_failed(const std::string& why) = 0;
+    /// What ask_whether_alive() asked for.
+    virtual void on_broker_alive() = 0;
     virtual void on_asked(const std::string& module) = 0;
     virtual void on_answered(const std::string& module) = 0;
     virtual void on_module_ready(const std::string& module) = 0;
@@ -41,6 +43,9 @@ public:
 
     void connect() { broker_.connect(); }
     [[nodiscard]] bool connected() const { return broker_.connected(); }
+
+    /// The answer is on_broker_alive() or on_broker_failed(); a broker that hangs gives none.
+    void ask_whether_alive();
 
     /// What modules read when they start, for one that starts later; nothing if it is still there.
     void publish_again();
@@ -84,6 +89,7 @@ private:
 
     std::optional<int> subscribing_;
     std::optional<int> looking_for_stale_;
+    std::optional<int> asking_;
     std::optional<int> flushing_;
     std::set<std::string, std::less<>> stale_;
     std::set<int> unacknowledged_; ///< metadata without PUBCOMP

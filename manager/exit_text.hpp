@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace belay::manager {
@@ -8,7 +9,11 @@ namespace belay::manager {
 /// "SIGTERM"; "signal 99" for one without a name.
 [[nodiscard]] std::string signal_name(int signal);
 
-/// How a process ended, for people: "exit code 3", "killed by SIGSEGV (11), core dumped". `status` is wait(2)'s.
-[[nodiscard]] std::string describe_exit(int status);
+/// How a process ended, for people: "exit code 3", "killed by SIGSEGV (11), core dumped", "killed for calling mount
+/// (165)". `status` is wait(2)'s, `system_call` that of launcher::Exited.
+[[nodiscard]] std::string describe_exit(int status, std::int32_t system_call = -1);
+
+/// The last of these, why, and what to do about it.
+[[nodiscard]] std::string explain_system_call(std::int32_t system_call, const std::string& module);
 
 } // namespace belay::manager

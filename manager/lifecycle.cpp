@@ -26,6 +26,10 @@ constexpr std::array table{
         {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
     Transition{S::starting,     E::fail_gracefully, S::draining_after_failure,
         {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
+    Transition{S::starting,     E::recover,         S::terminating_to_restart,
+        {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
+    Transition{S::starting,     E::recover_gracefully, S::draining_to_restart,
+        {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
 
     Transition{S::running,      E::all_ready,       S::running,      {clear_metadata, all_modules_started, announce}},
     Transition{S::running,      E::stop,            S::terminating,  {sigint_received, manager_shutdown_requested, manager_force_terminating, terminate}},
@@ -35,6 +39,29 @@ constexpr std::array table{
         {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
     Transition{S::running,      E::fail_gracefully, S::draining_after_failure,
         {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
+    Transition{S::running,      E::recover,         S::terminating_to_restart,
+        {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
+    Transition{S::running,      E::recover_gracefully, S::draining_to_restart,
+        {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
+
+    Transition{S::resting,      E::deadline,        S::starting,     {crash_recovery_attempt, manager_starting_modules, start_modules}},
+    Transition{S::resting,      E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::resting,      E::fail,            S::exiting,      {finish_failed}},
+
+    Transition{S::draining_to_restart,    E::stopped,  S::resting,                {manager_shutdown_finalizing, clear_metadata}},
+    Transition{S::draining_to_restart,    E::deadline, S::terminating_to_restart, {manager_force_terminating, force_shutdown_timeout, terminate}},
+    Transition{S::draining_to_restart,    E::fail,     S::terminating_after_failure, {manager_force_terminating, terminate}},
+    Transition{S::draining_to_restart,    E::stop,     S::draining,               {sigint_received}},
+
+    Transition{S::terminating_to_restart, E::stopped,  S::resting,                {manager_shutdown_finalizing, clear_metadata}},
+    Transition{S::terminating_to_restart, E::deadline, S::killing_to_restart,     {kill}},
+    Transition{S::terminating_to_restart, E::fail,     S::terminating_after_failure, {}},
+    Transition{S::terminating_to_restart, E::stop,     S::terminating,            {sigint_received}},
+
+    Transition{S::killing_to_restart,     E::stopped,  S::resting,                {manager_shutdown_finalizing, clear_metadata}},
+    Transition{S::killing_to_restart,     E::deadline, S::exiting,                {manager_shutdown_finalizing, finish_failed}},
+    Transition{S::killing_to_restart,     E::fail,     S::killing_after_failure,  {}},
+    Transition{S::killing_to_restart,     E::stop,     S::killing,                {sigint_received}},
 
     Transition{S::draining,     E::stopped,         S::exiting,      {manager_shutdown_finalizing, finish_succeeded}},
     Transition{S::draining,     E::stopped_clean,   S::exiting,      {manager_shutdown_finalizing, all_modules_stopped_clean, finish_succeeded}},
@@ -51,15 +78,18 @@ constexpr std::array table{
     Transition{S::killing,      E::deadline,        S::exiting,      {manager_shutdown_finalizing, finish_failed}},
 
     Transition{S::draining_after_failure,    E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
+    Transition{S::draining_after_failure,    E::stopped_exhausted, S::exiting, {manager_shutdown_finalizing, crash_recovery_exhausted, finish_failed}},
     Transition{S::draining_after_failure,    E::deadline, S::terminating_after_failure, {manager_force_terminating, force_shutdown_timeout, terminate}},
     Transition{S::draining_after_failure,    E::fail,     S::terminating_after_failure, {manager_force_terminating, terminate}},
     Transition{S::draining_after_failure,    E::stop,     S::terminating_after_failure, {sigint_received, manager_force_terminating, terminate}},
 
     Transition{S::terminating_after_failure, E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
+    Transition{S::terminating_after_failure, E::stopped_exhausted, S::exiting, {manager_shutdown_finalizing, crash_recovery_exhausted, finish_failed}},
     Transition{S::terminating_after_failure, E::deadline, S::killing_after_failure, {kill}},
     Transition{S::terminating_after_failure, E::stop,     S::aborting, {sigint_received, kill}},
 
     Transition{S::killing_after_failure,     E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
+    Transition{S::killing_after_failure,     E::stopped_exhausted, S::exiting, {manager_shutdown_finalizing, crash_recovery_exhausted, finish_failed}},
     Transition{S::killing_after_failure,     E::deadline, S::exiting, {manager_shutdown_finalizing, finish_failed}},
 
     Transition{S::aborting,     E::stopped,         S::exiting,      {finish_failed}},
@@ -96,6 +126,10 @@ std::string_view status_line(Step step)
         return "MANAGER_SHUTDOWN_FINALIZING";
     case all_modules_stopped_clean:
         return "ALL_MODULES_STOPPED_CLEAN";
+    case crash_recovery_attempt:
+        return "CRASH_RECOVERY_ATTEMPT";
+    case crash_recovery_exhausted:
+        return "CRASH_RECOVERY_EXHAUSTED";
     case manager_exiting:
         return "MANAGER_EXITING";
     default:
@@ -108,21 +142,31 @@ std::span<const Transition> transitions()
     return table;
 }
 
-unsigned deadline_ms(State state)
+Limit limit_of(State state)
 {
     switch (state) {
+    case State::resting:
+        return Limit::rest;
     case State::draining:
     case State::draining_after_failure:
+    case State::draining_to_restart:
     case State::terminating:
     case State::terminating_after_failure:
+    case State::terminating_to_restart:
+        return Limit::stop;
     case State::killing:
     case State::killing_after_failure:
-        return 5000;
+    case State::killing_to_restart:
+        return Limit::kill;
     case State::aborting:
-        return 2000;
-    default:
-        return 0;
+        return Limit::abort;
+    case State::initializing:
+    case State::starting:
+    case State::running:
+    case State::exiting:
+        return Limit::none;
     }
+    return Limit::none;
 }
 
 const Transition* Lifecycle::apply(Event event)

@@ -14,6 +14,10 @@ enum class State : std::uint8_t
     initializing, ///< until the broker is there
     starting,     ///< until all modules are ready
     running,
+    resting, ///< all are stopped, and will be started again
+    draining_to_restart,
+    terminating_to_restart,
+    killing_to_restart,
     draining, ///< modules were asked to shut down
     draining_after_failure,
     terminating, ///< modules got SIGTERM
@@ -30,14 +34,17 @@ enum class Event : std::uint8_t
     give_up,       ///< nothing to start, or no broker to be had
     spawned_ready, ///< only standalone modules are missing
     all_ready,
-    stop,            ///< a signal; modules run, and are ended at once
-    stop_gracefully, ///< a signal; modules run, and are asked first
-    stop_idle,       ///< a signal; no module runs
-    fail,            ///< a module ended or could not be started, or the broker is gone; the rest is ended at once
-    fail_gracefully, ///< the same; the rest is asked first
-    deadline,        ///< the state has lasted for its deadline_ms()
-    stopped,         ///< no module runs any more
-    stopped_clean,   ///< and each ended with exit code 0
+    stop,               ///< a signal; modules run, and are ended at once
+    stop_gracefully,    ///< a signal; modules run, and are asked first
+    stop_idle,          ///< a signal; no module runs
+    fail,               ///< a module ended or could not be started, or the broker is gone; the rest is ended at once
+    fail_gracefully,    ///< the same; the rest is asked first
+    recover,            ///< a module ended, and all are to be started again; the rest is ended at once
+    recover_gracefully, ///< the same; the rest is asked first
+    deadline,           ///< the state has lasted for its limit
+    stopped,            ///< no module runs any more
+    stopped_clean,      ///< and each ended with exit code 0
+    stopped_exhausted,  ///< and all were started again too often
 };
 
 /// Either a status line or something to do.
@@ -57,6 +64,8 @@ enum class Step : std::uint8_t
     force_shutdown_timeout,
     manager_shutdown_finalizing,
     all_modules_stopped_clean,
+    crash_recovery_attempt, ///< ":1/3" follows
+    crash_recovery_exhausted,
     manager_exiting,
     // actions
     start_modules,
@@ -83,8 +92,16 @@ struct Transition
 /// What is not in the table changes nothing.
 [[nodiscard]] std::span<const Transition> transitions();
 
-/// How long the state may last; 0: for ever.
-[[nodiscard]] unsigned deadline_ms(State state);
+/// What limits the state's duration.
+enum class Limit : std::uint8_t
+{
+    none,
+    stop, ///< the modules' shutdown timeouts
+    kill,
+    abort,
+    rest, ///< the delay before a restart
+};
+[[nodiscard]] Limit limit_of(State state);
 
 class Lifecycle
 {
@@ -95,7 +112,7 @@ public:
     const Transition* apply(Event event);
 
     /// Modules are being stopped.
-    [[nodiscard]] bool stopping() const { return ending() && state_ != State::exiting; }
+    [[nodiscard]] bool stopping() const { return state_ >= State::draining_to_restart && state_ != State::exiting; }
 
     /// Nothing is started any more.
     [[nodiscard]] bool ending() const { return state_ >= State::draining; }

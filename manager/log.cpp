@@ -72,6 +72,11 @@ std::string printable(std::string_view untrusted, std::size_t limit)
     return untrusted.size() > limit ? text + "..." : text;
 }
 
+std::string counted(std::size_t number, std::string_view noun)
+{
+    return std::to_string(number) + ' ' + std::string{noun} + (number == 1 ? "" : "s");
+}
+
 std::optional<std::uint64_t> RateLimit::admit(std::string_view kind, Clock::time_point now)
 {
     constexpr int capacity = 3;

@@ -30,6 +30,9 @@ enum class LogStyle
 /// What came from outside, made fit for a log line: control and non-ASCII bytes as `?`, cut to `limit` bytes.
 [[nodiscard]] std::string printable(std::string_view untrusted, std::size_t limit = 80);
 
+/// "1 module", "2 modules".
+[[nodiscard]] std::string counted(std::size_t number, std::string_view noun);
+
 /// Lets a few lines of a kind pass at once, then one every ten seconds.
 class RateLimit
 {

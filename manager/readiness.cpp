@@ -12,6 +12,14 @@ Readiness::Readiness(std::set<std::string, std::less<>> spawned, std::set<std::s
       missing_standalone_(standalone_)
 {}
 
+void Readiness::begin(bool standalone_too)
+{
+    missing_spawned_ = spawned_;
+    if (standalone_too)
+        missing_standalone_ = standalone_;
+    spawned_reported_ = false;
+}
+
 Readiness::Outcome Readiness::mark(std::string_view id)
 {
     if (!spawned_.contains(id) && !standalone_.contains(id))

@@ -21,6 +21,9 @@ public:
 
     Readiness(std::set<std::string, std::less<>> spawned, std::set<std::string, std::less<>> standalone);
 
+    /// All spawned ones are started again; standalone ones may still be there.
+    void begin(bool standalone_too);
+
     Outcome mark(std::string_view id);
 
     /// The module ended, and a successor is waited for.

@@ -7,10 +7,9 @@
 
 namespace belay::manager {
 
-std::optional<std::chrono::milliseconds> Backoff::next(Time started, Time ended)
+std::optional<std::chrono::milliseconds> Backoff::next(Duration ran)
 {
-    if (ended - started >= policy_.stable_after)
-        attempts_ = 0;
+    stopped(ran);
     if (attempts_ == policy_.burst)
         return std::nullopt;
     // Twice as long each time, and up to a tenth more or less: modules that fell together do not rise together.
@@ -24,13 +23,22 @@ std::optional<std::chrono::milliseconds> Backoff::next(Time started, Time ended)
     return std::chrono::milliseconds{static_cast<std::chrono::milliseconds::rep>(delay)};
 }
 
-Verdict judge(const config::RestartPolicy& policy, int status)
+void Backoff::stopped(Duration ran)
+{
+    if (ran >= policy_.stable_after)
+        attempts_ = 0;
+}
+
+Verdict judge(const config::RestartPolicy& policy, std::optional<int> status)
 {
     using When = config::RestartPolicy::When;
+    using Scope = config::RestartPolicy::Scope;
     if (policy.policy == When::never)
         return Verdict::stop_all;
-    const bool success = WIFEXITED(status) && policy.success_exit_status.contains(WEXITSTATUS(status));
-    return success && policy.policy == When::on_failure ? Verdict::stay_ended : Verdict::restart;
+    const bool success = status && WIFEXITED(*status) && policy.success_exit_status.contains(WEXITSTATUS(*status));
+    if (success && policy.policy == When::on_failure)
+        return Verdict::stay_ended;
+    return policy.scope == Scope::all ? Verdict::restart_all : Verdict::restart;
 }
 
 } // namespace belay::manager

@@ -5,15 +5,6 @@
 
 namespace belay::manager {
 
-namespace {
-
-Backoff::Time now()
-{
-    return Backoff::Time{monotonic_ns()};
-}
-
-} // namespace
-
 Restarter::Run::Run(EventLoop& loop, const config::RestartPolicy& the_policy, std::function<double()> random,
                     std::function<void()> start)
     : policy(the_policy), backoff(the_policy, std::move(random)), timer(loop, std::move(start))
@@ -32,35 +23,38 @@ Restarter::Restarter(EventLoop& loop, const config::Configuration& configuration
     }
 }
 
-void Restarter::started(std::uint32_t module)
+Restarter::Decision Restarter::ended(const End& end)
 {
-    runs_.at(module)->started = now();
-}
-
-double Restarter::age_s(std::uint32_t module) const
-{
-    return std::chrono::duration<double>{now() - runs_.at(module)->started}.count();
-}
-
-Verdict Restarter::ended(std::uint32_t module, int status, const std::string& how)
-{
-    auto& run = *runs_.at(module);
-    const auto& id = plan_.modules[module].id;
-    const auto verdict = judge(run.policy, status);
+    auto& run = *runs_.at(end.module);
+    const auto& id = plan_.modules[end.module].id;
+    const auto what = (end.status ? "ended: " : "not started: ") + end.how;
+    const auto verdict = judge(run.policy, end.late ? std::nullopt : end.status);
     if (verdict == Verdict::stay_ended)
-        log_.info("{}: ended: {}, which counts as success; it is not started again", id, how);
-    if (verdict != Verdict::restart)
-        return verdict;
-    const auto delay = run.backoff.next(run.started, now());
+        log_.info("{}: {}, which counts as success; it is not started again", id, what);
+    if (verdict != Verdict::restart && verdict != Verdict::restart_all)
+        return {verdict};
+    const auto delay = run.backoff.next(end.ran);
     if (!delay) {
-        log_.error("{}: {} restarts without a stable run are enough", id, run.policy.burst);
-        return Verdict::stop_all;
+        log_.error("{}: {} without a stable run {} enough", id, counted(run.policy.burst, "restart"),
+                   run.policy.burst == 1 ? "is" : "are");
+        return {verdict == Verdict::restart ? Verdict::stop_all : Verdict::exhausted};
     }
-    constexpr double ms_per_s = 1000;
-    log_.warn("{}: ended: {}; restart {} of {} in {:.1f} s, the others run on", id, how, run.backoff.attempts(),
-              run.policy.burst, static_cast<double>(delay->count()) / ms_per_s);
-    run.timer.arm(*delay);
-    return Verdict::restart;
+    const auto attempt = run.backoff.attempts();
+    const auto seconds = std::chrono::duration<double>{*delay}.count();
+    if (verdict == Verdict::restart) {
+        log_.warn("{}: {}; restart {} of {} in {:.1f} s, the others run on", id, what, attempt, run.policy.burst,
+                  seconds);
+        run.timer.arm(*delay);
+    } else {
+        log_.error("{}: {}; restart {} of {}: all modules are stopped, and started again {:.1f} s later", id, what,
+                   attempt, run.policy.burst, seconds);
+    }
+    return {verdict, *delay, attempt, run.policy.burst};
+}
+
+void Restarter::stopped(const End& end)
+{
+    runs_.at(end.module)->backoff.stopped(end.ran);
 }
 
 void Restarter::cancel()

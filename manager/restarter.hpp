@@ -3,6 +3,7 @@
 
 #include "launcher/plan.hpp"
 #include "manager/event_loop.hpp"
+#include "manager/processes.hpp"
 #include "manager/restart.hpp"
 
 #include <spdlog/logger.h>
@@ -10,11 +11,11 @@
 #include <map>
 #include <memory>
 #include <random>
-#include <string>
 
 namespace belay::manager {
 
-/// Starts modules again that ended by themselves, as belay.yaml says of each, while the others run on.
+/// Decides what happens when a module ends by itself, as belay.yaml says of each, and starts those again that are
+/// started alone, while the others run on. A restart of all is the caller's.
 class Restarter
 {
 public:
@@ -22,14 +23,19 @@ public:
     Restarter(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
               spdlog::logger& log, const std::function<void(std::uint32_t module, unsigned attempt)>& start);
 
-    void started(std::uint32_t module);
+    struct Decision
+    {
+        Verdict verdict = Verdict::stop_all;
+        std::chrono::milliseconds delay{0}; ///< before the restart
+        unsigned attempt = 0;
+        unsigned burst = 0;
+    };
 
-    /// Seconds since it was started last.
-    [[nodiscard]] double age_s(std::uint32_t module) const;
+    /// It ended by itself. Logs what happens now, and why, unless it is EVerest's rule.
+    [[nodiscard]] Decision ended(const End& end);
 
-    /// The module ended by itself with wait(2)'s `status`, which `how` describes. Logs what happens now, and why,
-    /// unless it is EVerest's rule.
-    [[nodiscard]] Verdict ended(std::uint32_t module, int status, const std::string& how);
+    /// It ended because all are stopped.
+    void stopped(const End& end);
 
     /// The charger stops: nobody is started any more.
     void cancel();
@@ -42,7 +48,6 @@ private:
         const config::RestartPolicy& policy;
         Backoff backoff;
         Timer timer;
-        Backoff::Time started{};
     };
 
     const launcher::LaunchPlan& plan_;

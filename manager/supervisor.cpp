@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/supervisor.hpp"
 
-#include "launcher/stages.hpp"
 #include "manager/exit_text.hpp"
 
-#include <algorithm>
-#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -14,39 +11,12 @@ namespace belay::manager {
 namespace {
 
 constexpr double ns_per_ms = 1e6;
+constexpr auto longest_kill = std::chrono::milliseconds(5000);
+constexpr auto longest_abort = std::chrono::milliseconds(2000);
 constexpr auto longest_flush = std::chrono::milliseconds(1000);
-constexpr auto reminder_interval = std::chrono::seconds(10); // EVerest's modules are ready within a second
-
-std::size_t longest_id(const launcher::LaunchPlan& plan)
-{
-    std::size_t result = 0;
-    for (const auto& module : plan.modules)
-        result = std::max(result, module.id.size());
-    return result;
-}
+constexpr auto longest_answer = std::chrono::milliseconds(1000);
 
 } // namespace
-
-std::set<std::string> Supervisor::awaited(const config::Configuration& configuration)
-{
-    std::set<std::string> ids;
-    for (const auto& [id, module] : configuration.modules)
-        if (!module.ignored)
-            ids.insert(id);
-    return ids;
-}
-
-Readiness Supervisor::make_readiness(const config::Configuration& configuration, const launcher::LaunchPlan& plan)
-{
-    std::set<std::string, std::less<>> spawned;
-    std::set<std::string, std::less<>> standalone;
-    for (const auto& process : plan.modules)
-        spawned.insert(process.id);
-    for (const auto& id : awaited(configuration))
-        if (!spawned.contains(id))
-            standalone.insert(id);
-    return {std::move(spawned), std::move(standalone)};
-}
 
 Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
                        const Options& options, Inheritance inheritance, std::shared_ptr<spdlog::logger> log,
@@ -59,50 +29,78 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       begin_ns_(monotonic_ns()),
       status_fifo_(std::move(inheritance.status_fifo)),
       timeline_(std::move(inheritance.timeline), begin_ns_),
-      readiness_(make_readiness(configuration, plan)),
-      launcher_(loop, std::move(inheritance.control), *this),
+      processes_(loop, configuration, plan, std::move(inheritance.control), timeline_, *log_, style, *this),
       conversation_(loop, configuration, awaited(configuration), *log_, *this),
-      output_(loop, style == LogStyle::coloured, longest_id(plan)),
+      roll_call_(loop, configuration, *log_, *this),
+      restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); }),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
-      next_announcement_(loop, [this] { apply(Event::all_ready); }),
-      next_reminder_(loop, [this] { remind(); }),
-      restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); })
+      answer_deadline_(loop, [this] { judge_ended(); })
 {}
 
 void Supervisor::start()
 {
-    say(Step::manager_initializing);
+    say(status_line(Step::manager_initializing));
     if (awaited(configuration_).empty()) {
         log_->error("there is no module to start: `active_modules` of {} is empty, or all of it is ignored",
                     configuration_.settings.config_file.string());
         return apply(Event::give_up);
     }
-    launcher_.notify(launcher::Notification::status, "Waiting for the MQTT broker");
+    processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");
     conversation_.connect();
 }
 
 void Supervisor::apply(Event event)
 {
-    const auto before = lifecycle_.state();
+    const auto before = lifecycle_;
     const auto* transition = lifecycle_.apply(event);
     if (transition == nullptr)
         return;
-    if (lifecycle_.state() != before) {
-        deadline_.disarm();
-        if (const auto limit = deadline_ms(lifecycle_.state()); limit > 0)
-            deadline_.arm(std::chrono::milliseconds(limit));
-    }
-    if (lifecycle_.ending())
+    if (lifecycle_.ending() && !before.ending())
+        processes_.launcher().notify(launcher::Notification::stopping);
+    if (lifecycle_.stopping()) {
         restarter_.cancel();
+        roll_call_.end();
+        processes_.cancel_startup_deadlines();
+    }
+    if (lifecycle_.state() != before.state()) {
+        deadline_.disarm();
+        if (const auto longest = limit())
+            deadline_.arm(*longest);
+    }
     for (const auto step : transition->steps)
         perform(step);
-    if (lifecycle_.stopping() && running_.empty()) {
-        if (all_clean_)
-            apply(Event::stopped_clean);
-        if (lifecycle_.stopping())
-            apply(Event::stopped);
+    note_stopped();
+}
+
+/// Modules that were asked to shut down get SIGTERM together; then each has its own time until SIGKILL.
+std::optional<std::chrono::milliseconds> Supervisor::limit() const
+{
+    switch (limit_of(lifecycle_.state())) {
+    case Limit::none:
+        return std::nullopt;
+    case Limit::stop:
+        return processes_.longest_stop();
+    case Limit::kill:
+        return longest_kill;
+    case Limit::abort:
+        return longest_abort;
+    case Limit::rest:
+        return recovery_.delay;
     }
+    return std::nullopt;
+}
+
+/// Not every state that knows the end of all modules asks whether it was a clean one, or the last one of too many.
+void Supervisor::note_stopped()
+{
+    const auto all_ended = [this] { return lifecycle_.stopping() && processes_.count() == 0; };
+    if (all_ended() && all_clean_)
+        apply(Event::stopped_clean);
+    if (all_ended() && exhausted_)
+        apply(Event::stopped_exhausted);
+    if (all_ended())
+        apply(Event::stopped);
 }
 
 void Supervisor::perform(Step step)
@@ -119,168 +117,134 @@ void Supervisor::perform(Step step)
     case Step::announce:
         return announce();
     case Step::ask_to_shut_down:
-        log_->info("asking {} modules to shut down", running_.size());
+        asked_to_shut_down_ = true;
+        log_->info("asking {} to shut down", counted(processes_.count(), "module"));
         return conversation_.ask_to_shut_down();
     case Step::terminate:
-        if (!running_.empty())
-            log_->info("terminating {} of {} modules", running_.size(), plan_.modules.size());
-        return signal_modules(SIGTERM, launcher::Scope::process);
+        return processes_.terminate_all();
     case Step::kill:
-        log_->warn("killing what has not ended yet: {} of {} modules", running_.size(), plan_.modules.size());
-        return signal_modules(SIGKILL, launcher::Scope::tree);
+        return processes_.kill_all();
     case Step::finish_succeeded:
         return begin_finish(0);
     case Step::finish_failed:
         return begin_finish(1);
-    case Step::manager_shutdown_requested:
-        launcher_.notify(launcher::Notification::stopping);
-        return say(step);
+    case Step::crash_recovery_attempt:
+        begin_ns_ = monotonic_ns();
+        announced_ = false;
+        return say(std::string{status_line(step)} + ':' + std::to_string(recovery_.attempt) + '/' +
+                   std::to_string(recovery_.burst));
     default:
-        return say(step);
+        return say(status_line(step));
     }
 }
 
-void Supervisor::say(Step line)
+void Supervisor::say(std::string_view line)
 {
-    const auto written = status_fifo_.write(status_line(line));
+    const auto written = status_fifo_.write(line);
     if (!written)
         log_->warn("the status FIFO is not written any more: {}", std::strerror(written.error()));
 }
 
+/// Whoever is started again reads what its predecessor read.
 void Supervisor::start_modules()
 {
-    log_->info("starting {} modules", plan_.modules.size());
-    launcher_.notify(launcher::Notification::status, "Starting " + std::to_string(plan_.modules.size()) + " modules");
-    for (std::uint32_t index = 0; index < plan_.modules.size(); ++index) {
-        running_[index] = {};
-        launcher_.start(index, 0);
-    }
+    conversation_.publish_again();
+    all_clean_ = true;
+    const auto modules = counted(plan_.modules.size(), "module");
+    log_->info("starting {}", modules);
+    processes_.launcher().notify(launcher::Notification::status, "Starting " + modules);
+    for (std::uint32_t module = 0; module < plan_.modules.size(); ++module)
+        processes_.start(module, recovery_.attempt);
     for (const auto& [id, module] : configuration_.modules)
         if (module.standalone && !module.ignored)
             log_->info("{}: standalone, to be started by somebody else", id);
-    next_reminder_.arm(reminder_interval);
+    roll_call_.begin(std::exchange(asked_to_shut_down_, false));
 }
 
-/// Somebody who finds the charger dead must see which module it waits for.
-void Supervisor::remind()
-{
-    if (lifecycle_.state() != State::starting)
-        return;
-    std::string names;
-    for (const auto& id : readiness_.missing()) {
-        const auto pid = pid_of(id);
-        names += (names.empty() ? "" : ", ") + id + (pid > 0 ? " (pid " + std::to_string(pid) + ")" : "");
-    }
-    log_->warn("not ready yet: {}", names);
-    next_reminder_.arm(reminder_interval);
-}
-
-/// A successor reads what the first one read.
 void Supervisor::restart(std::uint32_t module, unsigned attempt)
 {
     conversation_.publish_again();
-    running_[module] = {};
-    timeline_.record("restarted", plan_.modules[module].id, 0, monotonic_ns());
-    launcher_.start(module, attempt);
+    record("restarted", plan_.modules[module].id);
+    processes_.start(module, attempt);
 }
 
 void Supervisor::announce()
 {
     const auto now = monotonic_ns();
-    const bool again = std::exchange(announced_ns_, now) != 0;
     conversation_.announce();
-    launcher_.notify(launcher::Notification::ready);
-    launcher_.notify(launcher::Notification::status, "All modules are ready");
+    processes_.launcher().notify(launcher::Notification::ready);
+    processes_.launcher().notify(launcher::Notification::status, "All modules are ready");
     timeline_.record("all_ready", {}, 0, now);
-    if (!again)
+    if (!std::exchange(announced_, true))
         log_->info("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms);
     else if (rate_limit_.admit("announcement"))
         log_->info("a module is ready again; the announcement is repeated");
 }
 
-/// A module that is ready again gets the announcement again, but whoever floods the broker does not flood the modules.
-void Supervisor::announce_in_time()
+/// When the broker dies the modules follow, and the kernel may show us their ends first. So nobody is blamed before the
+/// broker has answered, which takes less than a millisecond.
+void Supervisor::on_process_ended(const End& end)
 {
-    constexpr std::chrono::milliseconds interval{100};
-    const std::chrono::nanoseconds since{monotonic_ns() - announced_ns_};
-    if (announced_ns_ == 0 || since >= interval)
-        return apply(Event::all_ready);
-    next_announcement_.arm(std::chrono::ceil<std::chrono::milliseconds>(interval - since));
-}
-
-void Supervisor::signal_modules(int signal, launcher::Scope scope)
-{
-    for (const auto& [index, process] : running_)
-        launcher_.signal(index, signal, scope);
-}
-
-const std::string* Supervisor::module_id(std::uint32_t index) const
-{
-    return index < plan_.modules.size() ? &plan_.modules[index].id : nullptr;
-}
-
-void Supervisor::on_started(const launcher::Started& started, FileDescriptor process, FileDescriptor output)
-{
-    const auto* id = module_id(started.module);
-    if (id == nullptr)
-        return on_launcher_gone("it started a module that is not in the plan");
-    running_[started.module] = {started.pid, std::move(process)};
-    restarter_.started(started.module);
-    timeline_.record("forked", *id, started.pid, started.forked_ns);
-    timeline_.record("executed", *id, started.pid, started.executed_ns);
-    if (output)
-        output_.add(*id, started.module, std::move(output));
-}
-
-void Supervisor::on_start_failed(const launcher::StartFailed& failed)
-{
-    const auto* id = module_id(failed.module);
-    if (id == nullptr)
-        return on_launcher_gone("it could not start a module that is not in the plan");
-    running_.erase(failed.module);
-    all_clean_ = false;
-    log_->error("{}: not started: {} [{}]", *id,
-                launcher::explain({static_cast<launcher::StageId>(failed.stage), failed.error}),
-                plan_.modules[failed.module].program);
-    fail();
-}
-
-void Supervisor::on_exited(const launcher::Exited& exited)
-{
-    const auto* id = module_id(exited.module);
-    if (id == nullptr)
-        return on_launcher_gone("a module ended that is not in the plan");
-    timeline_.record("exited", *id, exited.pid, monotonic_ns());
-    running_.erase(exited.module);
-    const auto how = describe_exit(exited.status);
-    if (lifecycle_.stopping()) {
-        all_clean_ = all_clean_ && exited.status == 0;
-        log_->debug("{} (pid {}): ended: {}", *id, exited.pid, how);
-        if (running_.empty())
-            apply(all_clean_ && lifecycle_.state() != State::aborting ? Event::stopped_clean : Event::stopped);
-        if (running_.empty() && lifecycle_.stopping())
-            apply(Event::stopped);
+    const bool by_itself = end.status && !end.late && !lifecycle_.stopping();
+    ended_.push_back(end);
+    if (!by_itself || !conversation_.connected())
+        return judge_ended();
+    if (ended_.size() > 1)
         return;
-    }
-    ended_by_itself(exited, *id, how);
+    answer_deadline_.arm(longest_answer);
+    conversation_.ask_whether_alive();
 }
 
-void Supervisor::ended_by_itself(const launcher::Exited& exited, const std::string& id, const std::string& how)
+void Supervisor::judge_ended()
 {
-    const bool was_ready = std::ranges::count(readiness_.missing(), id) == 0;
-    const auto verdict = restarter_.ended(exited.module, exited.status, how);
-    if (verdict == Verdict::stop_all) {
-        log_->error("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all modules", id,
-                    exited.pid, how, restarter_.age_s(exited.module), was_ready ? "" : ", before it was ready");
+    answer_deadline_.disarm();
+    for (const auto& end : std::exchange(ended_, {}))
+        judge(end);
+    note_stopped();
+}
+
+void Supervisor::judge(const End& end)
+{
+    const auto& id = plan_.modules[end.module].id;
+    if (lifecycle_.stopping() || lifecycle_.state() == State::exiting) {
+        all_clean_ = all_clean_ && end.status == 0;
+        restarter_.stopped(end);
+        return log_->debug("{} (pid {}): ended: {}", id, end.pid, end.how);
+    }
+    follow(restarter_.ended(end), end);
+}
+
+void Supervisor::follow(const Restarter::Decision& decision, const End& end)
+{
+    const auto& id = plan_.modules[end.module].id;
+    const bool was_ready = roll_call_.is_ready(id);
+    switch (decision.verdict) {
+    case Verdict::exhausted:
+        exhausted_ = true;
+        [[fallthrough]];
+    case Verdict::stop_all:
+        if (!end.status)
+            log_->error("{}: not started: {}; stopping all modules", id, end.how);
+        else
+            log_->error("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all modules", id,
+                        end.pid, end.how, std::chrono::duration<double>{end.ran}.count(),
+                        was_ready ? "" : ", before it was ready");
         return fail();
+    case Verdict::stay_ended:
+        return was_ready ? void() : roll_call_.mark(id); // it is not waited for any more
+    case Verdict::restart:
+        roll_call_.forget(id);
+        return processes_.launcher().notify(launcher::Notification::status, id + " ended and will be started again");
+    case Verdict::restart_all:
+        recovery_ = decision;
+        processes_.launcher().notify(launcher::Notification::status, id + " ended; all will be started again");
+        return recover();
     }
-    if (verdict == Verdict::stay_ended && !was_ready) // it is not waited for any more
-        return on_module_ready(id);
-    if (verdict == Verdict::restart) {
-        readiness_.forget(id);
-        next_announcement_.disarm(); // its successor's readiness brings another
-        launcher_.notify(launcher::Notification::status, id + " ended and will be started again");
-    }
+}
+
+void Supervisor::recover()
+{
+    apply(options_.graceful_shutdown && conversation_.connected() ? Event::recover_gracefully : Event::recover);
 }
 
 void Supervisor::fail()
@@ -295,10 +259,13 @@ void Supervisor::fail()
 
 void Supervisor::on_signal(int signal)
 {
+    judge_ended(); // what came first counts first
+    if (repeats_.is_repeat(signal, std::chrono::nanoseconds{monotonic_ns()}))
+        return log_->info("{} received again at once: it counts as one", signal_name(signal));
     log_->info("{} received", signal_name(signal));
     if (lifecycle_.stopping())
         return apply(Event::stop);
-    if (running_.empty())
+    if (processes_.count() == 0)
         return apply(Event::stop_idle);
     apply(options_.graceful_shutdown && conversation_.connected() ? Event::stop_gracefully : Event::stop);
 }
@@ -307,12 +274,7 @@ void Supervisor::on_launcher_gone(const std::string& why)
 {
     if (finished_)
         return;
-    log_->critical("the launcher is gone: {}; killing {} modules", why, running_.size());
-    // It was their parent; now only their process groups are left.
-    for (const auto& [index, process] : running_)
-        if (process.pid > 1)
-            ::kill(-process.pid, SIGKILL);
-    running_.clear();
+    log_->critical("the launcher is gone: {}", why);
     begin_finish(1);
 }
 
@@ -324,6 +286,9 @@ void Supervisor::on_connected()
 void Supervisor::on_broker_failed(const std::string& why)
 {
     log_->error("{}", why);
+    answer_deadline_.disarm();
+    for (const auto& end : std::exchange(ended_, {}))
+        log_->info("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how);
     if (lifecycle_.state() == State::exiting)
         return finish();
     if (lifecycle_.stopping())
@@ -331,43 +296,48 @@ void Supervisor::on_broker_failed(const std::string& why)
     fail();
 }
 
-pid_t Supervisor::pid_of(const std::string& module) const
+void Supervisor::on_broker_alive()
 {
-    for (const auto& [index, process] : running_)
-        if (plan_.modules[index].id == module)
-            return process.pid;
-    return 0;
+    judge_ended();
 }
 
-void Supervisor::record(std::string_view event, const std::string& module, std::uint64_t now_ns)
+pid_t Supervisor::pid_of(const std::string& id)
 {
-    timeline_.record(event, module, pid_of(module), now_ns);
+    return processes_.pid_of(id);
+}
+
+void Supervisor::record(std::string_view event, const std::string& module)
+{
+    timeline_.record(event, module, processes_.pid_of(module), monotonic_ns());
 }
 
 void Supervisor::on_asked(const std::string& module)
 {
-    record("asked", module, monotonic_ns());
+    record("asked", module);
 }
 
 void Supervisor::on_answered(const std::string& module)
 {
-    record("answered", module, monotonic_ns());
+    record("answered", module);
 }
 
 void Supervisor::on_module_ready(const std::string& module)
 {
-    record("ready", module, monotonic_ns());
+    record("ready", module);
     log_->debug("{}: ready", module);
-    switch (readiness_.mark(module)) {
-    case Readiness::Outcome::spawned_ready:
-        log_->info("all modules that are started here are ready; waiting for the standalone ones");
-        return apply(Event::spawned_ready);
-    case Readiness::Outcome::all_ready:
-        return announce_in_time();
-    case Readiness::Outcome::unknown_module:
-    case Readiness::Outcome::progress:
-        break;
-    }
+    if (!processes_.note_ready(module))
+        return; // it is being ended
+    roll_call_.mark(module);
+}
+
+void Supervisor::on_spawned_ready()
+{
+    apply(Event::spawned_ready);
+}
+
+void Supervisor::on_all_ready()
+{
+    apply(Event::all_ready);
 }
 
 void Supervisor::begin_finish(int code)
@@ -390,10 +360,10 @@ void Supervisor::finish()
     if (std::exchange(finished_, true))
         return;
     conversation_.disconnect();
-    output_.drain();
-    say(Step::manager_exiting);
+    processes_.drain_output();
+    say(status_line(Step::manager_exiting));
     status_fifo_.close();
-    launcher_.finish(exit_code_);
+    processes_.launcher().finish(exit_code_);
     loop_.exit(exit_code_);
 }
 

@@ -2,24 +2,20 @@
 #pragma once
 
 #include "manager/conversation.hpp"
-#include "manager/launcher_client.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
-#include "manager/module_output.hpp"
-#include "manager/readiness.hpp"
+#include "manager/processes.hpp"
+#include "manager/repeats.hpp"
 #include "manager/restarter.hpp"
+#include "manager/roll_call.hpp"
 #include "manager/status_fifo.hpp"
 #include "manager/timeline.hpp"
 
-#include <map>
-#include <memory>
-#include <set>
-
 namespace belay::manager {
 
-/// Brings the parts together: what happens becomes an event of the lifecycle, and its steps become packets to the
-/// launcher, messages to the modules and status lines.
-class Supervisor final : private LauncherListener, private ConversationListener
+/// Brings the parts together: what happens to processes, over MQTT and in the roll call becomes an event of the
+/// lifecycle, and its steps become orders to the processes, messages to the modules and status lines.
+class Supervisor final : private ProcessListener, private ConversationListener, private RollCallListener
 {
 public:
     Supervisor(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
@@ -29,67 +25,64 @@ public:
     void start();
 
 private:
-    struct Process
-    {
-        pid_t pid = 0; ///< 0 until it executes
-        FileDescriptor handle;
-    };
-
-    void on_started(const launcher::Started& started, FileDescriptor process, FileDescriptor output) override;
-    void on_start_failed(const launcher::StartFailed& failed) override;
-    void on_exited(const launcher::Exited& exited) override;
+    void on_process_ended(const End& end) override;
     void on_signal(int signal) override;
     void on_launcher_gone(const std::string& why) override;
+
     void on_connected() override;
     void on_broker_failed(const std::string& why) override;
+    void on_broker_alive() override;
     void on_asked(const std::string& module) override;
     void on_answered(const std::string& module) override;
     void on_module_ready(const std::string& module) override;
     void on_flushed() override;
 
+    void on_spawned_ready() override;
+    void on_all_ready() override;
+    pid_t pid_of(const std::string& id) override;
+
     void apply(Event event);
     void perform(Step step);
-    void fail();
-    void say(Step line);
+    void note_stopped();
+    void say(std::string_view line);
+    [[nodiscard]] std::optional<std::chrono::milliseconds> limit() const;
     void start_modules();
     void restart(std::uint32_t module, unsigned attempt);
-    void ended_by_itself(const launcher::Exited& exited, const std::string& id, const std::string& how);
-    void remind();
     void announce();
-    void announce_in_time();
-    void signal_modules(int signal, launcher::Scope scope);
+    void judge_ended();
+    void judge(const End& end);
+    void follow(const Restarter::Decision& decision, const End& end);
+    void fail();
+    void recover();
     void begin_finish(int code);
     void finish();
-    [[nodiscard]] pid_t pid_of(const std::string& module) const;
-    void record(std::string_view event, const std::string& module, std::uint64_t now_ns);
-    [[nodiscard]] const std::string* module_id(std::uint32_t index) const;
-    [[nodiscard]] static Readiness make_readiness(const config::Configuration& configuration,
-                                                  const launcher::LaunchPlan& plan);
-    [[nodiscard]] static std::set<std::string> awaited(const config::Configuration& configuration);
+    void record(std::string_view event, const std::string& module);
 
     EventLoop& loop_;
     const config::Configuration& configuration_;
     const launcher::LaunchPlan& plan_;
     const Options& options_;
     std::shared_ptr<spdlog::logger> log_;
-    std::uint64_t begin_ns_;
-    std::uint64_t announced_ns_ = 0; ///< 0: never
+    std::uint64_t begin_ns_; ///< of the manager, or of the last restart of all
     StatusFifo status_fifo_;
     Timeline timeline_;
     Lifecycle lifecycle_;
-    Readiness readiness_;
-    LauncherClient launcher_;
+    Processes processes_;
     Conversation conversation_;
-    ModuleOutput output_;
+    RollCall roll_call_;
+    Restarter restarter_;
     Timer deadline_;
     Timer finish_deadline_;
-    Timer next_announcement_;
-    Timer next_reminder_;
-    Restarter restarter_;
+    Timer answer_deadline_;
     RateLimit rate_limit_;
+    Repeats repeats_;
 
-    std::map<std::uint32_t, Process> running_; ///< from the request to start until the end
-    bool all_clean_ = true;                    ///< each module that ended while stopping ended with exit code 0
+    std::vector<End> ended_;       ///< before it is known whether the broker is alive
+    Restarter::Decision recovery_; ///< the last restart of all
+    bool exhausted_ = false;       ///< too many restarts of all
+    bool asked_to_shut_down_ = false;
+    bool announced_ = false;
+    bool all_clean_ = true; ///< each module that ended while stopping ended with exit code 0
     int exit_code_ = 1;
     bool finished_ = false;
 };

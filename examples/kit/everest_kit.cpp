@@ -17,6 +17,7 @@ namespace {
 
 constexpr int exactly_once = 2; // MQTT's quality of service
 constexpr int keepalive_s = 20;
+constexpr int most_in_flight = 65535;
 constexpr auto look_up_timeout = 5s;
 constexpr auto command_timeout = 300s;
 constexpr auto longest_wait = 1000ms;
@@ -91,6 +92,8 @@ void Module::connect(const Arguments& arguments)
         throw std::runtime_error{std::string{"mosquitto_new: "} + std::strerror(errno)};
     mosquitto_int_option(client_.get(), MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
     mosquitto_int_option(client_.get(), MOSQ_OPT_TCP_NODELAY, 1);
+    // Mosquitto 2.0.11 sends more QoS 2 messages than the default of 20 allows, for which libmosquitto leaves it.
+    mosquitto_int_option(client_.get(), MOSQ_OPT_RECEIVE_MAXIMUM, most_in_flight);
     mosquitto_connect_callback_set(
         client_.get(), [](mosquitto*, void* self, int code) { static_cast<Module*>(self)->connected_ = code == 0; });
     mosquitto_message_callback_set(client_.get(), [](mosquitto*, void* self, const mosquitto_message* message) {

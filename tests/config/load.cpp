@@ -97,7 +97,9 @@ TEST_CASE("a restart policy is the most specific one, and its keys are checked")
     CHECK(restart("'*': {restart: {policy: always}}, Thing: {restart: {policy: on-failure}}").policy ==
           When::on_failure);
     const auto full = restart("a: {restart: {policy: always, delay: 0.2, max_delay: 3, stable_after: 9, burst: 2, "
-                              "success_exit_status: [3, 7]}}");
+                              "success_exit_status: [3, 7], scope: all}}");
+    CHECK(full.scope == RestartPolicy::Scope::all);
+    CHECK(restart("a: {restart: {policy: always, scope: module}}").scope == RestartPolicy::Scope::module);
     CHECK(full.delay.count() == 200);
     CHECK(full.max_delay.count() == 3000);
     CHECK(full.stable_after.count() == 9000);
@@ -111,12 +113,56 @@ TEST_CASE("a restart policy is the most specific one, and its keys are checked")
         {"{burst: 0}", "`burst` must be a whole number from 1 to 1000"},
         {"{success_exit_status: [256]}", "`success_exit_status` must be a whole number from 0 to 255"},
         {"{success_exit_status: 3}", "must be a list"},
-        {"always", "`restart` must be a mapping"},
+        {"always", "write restart: {policy: on-failure}"},
+        {"{policy: always, scpe: all}", "did you mean `scope`?"},
+        {"{policy: always, scope: al}", "did you mean `all`?"},
+        {"{policy: always, scope: [all]}", "`scope` must be `module` or `all`"},
+        {"{scope: all}", "contradicts the policy `never`"},
     };
     for (const auto& [value, message] : mistakes) {
         INFO(value);
         prefix.write("etc/everest/belay.yaml", "modules: {a: {restart: " + value + "}}\n");
         CHECK_FALSE(prefix.load(text));
+        CHECK_THAT(prefix.text(), Catch::Contains(message) && Catch::Contains("belay.yaml:1:"));
+    }
+}
+
+TEST_CASE("timeouts for ready and for stop are the most specific ones, and are checked")
+{
+    using namespace std::chrono_literals;
+    Prefix prefix;
+    const std::string text = "active_modules:\n  a:\n    module: Thing\n    config_module: {level: 2}\n";
+    const auto module = [&](const std::string& modules) {
+        prefix.write("etc/everest/belay.yaml", "modules: {" + modules + "}\n");
+        const auto result = prefix.load(text);
+        INFO(prefix.text());
+        REQUIRE(result);
+        return result->modules.at("a").policy;
+    };
+    CHECK_FALSE(module("").startup_timeout);
+    CHECK(module("").shutdown_timeout == 5s);
+    CHECK_FALSE(module("a: {startup: {}}").startup_timeout);
+    CHECK(module("'*': {startup: {timeout: 9}}, Thing: {startup: {timeout: 2.5}}").startup_timeout == 2500ms);
+    CHECK(module("'*': {shutdown: {timeout: 9}}, a: {startup: {timeout: 3}}").shutdown_timeout == 9s);
+    CHECK(module("a: {shutdown: {timeout: 0.1}}").shutdown_timeout == 100ms);
+    const std::vector<std::pair<std::string, std::string>> mistakes{
+        {"startup: {timout: 3}", "did you mean `timeout`?"},
+        {"shutdown: {tiemout: 3}", "did you mean `timeout`?"},
+        {"shutdwn: {timeout: 3}", "did you mean `shutdown`?"},
+        {"start_up: {timeout: 3}", "did you mean `startup`?"},
+        {"startup: 30", "write startup: {timeout: 10}"},
+        {"shutdown: [3]", "write shutdown: {timeout: 10}"},
+        {"startup: {timeout: 0}", "`timeout` must be seconds, from 0.1 to 86400"},
+        {"shutdown: {timeout: -1}", "`timeout` must be seconds, from 0.1 to 86400"},
+        {"shutdown: {timeout: 86401}", "`timeout` must be seconds, from 0.1 to 86400"},
+        {"shutdown: {timeout: 10s}", "without quotes and without a unit"},
+        {"startup: {timeout: }", "`timeout` must be seconds"},
+    };
+    for (const auto& [value, message] : mistakes) {
+        INFO(value);
+        prefix.write("etc/everest/belay.yaml", "modules: {a: {" + value + "}}\n");
+        CHECK_FALSE(prefix.load(text));
+        CHECK(prefix.diagnostics.all().size() == 1);
         CHECK_THAT(prefix.text(), Catch::Contains(message) && Catch::Contains("belay.yaml:1:"));
     }
 }

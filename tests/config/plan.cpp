@@ -282,3 +282,38 @@ TEST_CASE("a sandbox is switched off part by part, with a warning for each")
         CHECK_THAT(prefix.text(), Catch::Contains(message));
     }
 }
+
+TEST_CASE("the launcher waits for a stop as long as the most patient module's shutdown timeout")
+{
+    Prefix prefix;
+    const auto stop_timeout = [&](const std::string& value) {
+        prefix.write("etc/everest/belay.yaml", "modules: {a: {shutdown: {timeout: " + value + "}}}\n");
+        const auto plan = plan_of(prefix, base, {});
+        REQUIRE(plan);
+        return plan->stop_timeout_ms;
+    };
+    CHECK(stop_timeout("0.5") == 5000);
+    CHECK(stop_timeout("30") == 30000);
+    CHECK(stop_timeout("86400") == 86400000);
+}
+
+TEST_CASE("JavaScript modules of an unprivileged user look for nothing below its home")
+{
+    Prefix prefix;
+    const std::filesystem::path module = "libexec/everest/modules/Thing";
+    std::filesystem::remove(prefix.path / module / "Thing");
+    PlanOptions options;
+    options.root = true;
+    const auto has_home = [&] {
+        const auto plan = plan_of(prefix, "settings: {run_as_user: daemon}\n" + base, options);
+        INFO(prefix.text());
+        REQUIRE(plan);
+        const auto& environment = plan->modules.at(0).environment;
+        return std::any_of(environment.begin(), environment.end(),
+                           [](const auto& entry) { return entry.starts_with("HOME="); });
+    };
+    prefix.write(module / "module.py", "");
+    CHECK(has_home()); // PYTHONNOUSERSITE does it
+    prefix.write(module / "index.js", "");
+    CHECK_FALSE(has_home());
+}

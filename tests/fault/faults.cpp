@@ -3,14 +3,17 @@
 // Every system call between fork and exec fails once with each of four errors: the program does not run and the right
 // stage is named, or it runs with exactly its plan.
 #include "launcher/capability_sets.hpp"
+#include "launcher/denied_calls.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
+#include "launcher/status_channel.hpp"
 #include "tests/fault/tally.hpp"
 #include "tests/fault/tracer.hpp"
 #include "tests/launcher/plans.hpp"
+#include "tests/launcher/strict.hpp"
 #include "tests/root.hpp"
 
 #include <catch2/catch.hpp>
@@ -141,7 +144,7 @@ std::vector<StageId> stages_of(const std::vector<SystemCall>& calls)
         const auto next = std::find_if(at, table.end(), [&](const CallsOf& stage) { return stage.contain(call); });
         if (call.number == SYS_execveat)
             result.push_back(StageId::execution);
-        else if (call.number == SYS_seccomp)
+        else if (call.number == SYS_seccomp || call.number == SYS_sendmsg)
             result.push_back(StageId::system_call_filter);
         else if (confined || next == table.end())
             result.push_back(StageId::verification);
@@ -152,6 +155,20 @@ std::vector<StageId> stages_of(const std::vector<SystemCall>& calls)
     return result;
 }
 
+/// Executed or failed; a listener goes to `denied`.
+Status last_status(const Spawned& spawned, DeniedCalls& denied)
+{
+    pollfd entry{spawned.status.get(), POLLIN, 0};
+    for (;;) {
+        ::poll(&entry, 1, -1);
+        auto status = receive_status(spawned.status.get());
+        if (status.kind == Status::Kind::listener)
+            denied.watch(std::move(status.listener));
+        else if (status.kind != Status::Kind::nothing)
+            return status;
+    }
+}
+
 /// The parent's side of one start: the program's report, or the failed stage, goes to `output`.
 int start_and_report(const ProcessPlan& plan, uid_t user, int output)
 {
@@ -159,10 +176,10 @@ int start_and_report(const ProcessPlan& plan, uid_t user, int output)
     if (user != 0 && (::setresgid(user, user, user) != 0 || ::setresuid(user, user, user) != 0))
         return 3;
     ::dup2(output, STDERR_FILENO);
-    auto filter = deny_list(plan.capabilities, launcher::Subject::module);
-    if (!filter)
+    auto filters = filters_of(plan, plan.capabilities);
+    if (!filters)
         return 3;
-    PreparedStart prepared{plan, *filter};
+    PreparedStart prepared{plan, *filters};
     const FileDescriptor null_device{::open("/dev/null", O_RDWR | O_CLOEXEC)};
     prepared.start().program = program.get();
     prepared.start().null_device = null_device.get();
@@ -170,16 +187,15 @@ int start_and_report(const ProcessPlan& plan, uid_t user, int output)
     const auto spawned = spawn(prepared.start(), false);
     if (!spawned)
         return 3;
-    pollfd entry{spawned->status.get(), POLLIN, 0};
-    StageFailure failure;
-    ssize_t size = -1;
-    while (::poll(&entry, 1, -1) >= 0 && (size = ::read(spawned->status.get(), &failure, sizeof failure)) < 0) {
-    }
+    DeniedCalls denied;
+    const auto said = last_status(*spawned, denied);
     int status = 0;
     while (::waitpid(spawned->pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (size == sizeof failure)
-        ::dprintf(output, "failed %u %d\n", static_cast<unsigned>(failure.stage), failure.error);
+    if (said.kind == Status::Kind::failed)
+        ::dprintf(output, "failed %u %d\n", static_cast<unsigned>(said.failure.stage), said.failure.error);
+    else if (denied.watched() != (plan.system_call_policy == SystemCallPolicy::allow_list))
+        ::dprintf(output, "nobody watches its system calls\n");
     return 0;
 }
 
@@ -294,12 +310,20 @@ ProcessPlan confined()
         rule.access = run;
     plan.landlock.paths.push_back({"/proc", run});
     plan.landlock.paths.push_back({"/dev/null", run | LANDLOCK_ACCESS_FS_WRITE_FILE});
+    allow_strictly(plan);
     return plan;
 }
 
 TEST_CASE("a start with every part of the sandbox")
 {
     attack_start("sandbox", confined());
+}
+
+TEST_CASE("a start with an allow list of system calls")
+{
+    auto plan = rich(capability(CAP_NET_RAW));
+    allow_strictly(plan);
+    attack_start("allow list", plan);
 }
 
 TEST_CASE("a start as root with declared capabilities")

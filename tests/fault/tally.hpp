@@ -25,8 +25,9 @@ inline std::string normalised(const std::string& output)
         if (value.is_object() && value.contains("sid")) {
             value["leads_its_session"] = value["sid"] == value["pid"] && value["pgid"] == value["pid"];
             auto status = nlohmann::json::object();
-            for (const auto* key : {"Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
-                                    "NoNewPrivs", "Seccomp", "Seccomp_filters", "SigBlk", "SigIgn", "SigCgt"})
+            for (const auto* key :
+                 {"Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
+                  "Seccomp_filters", "Seccomp_filters", "SigBlk", "SigIgn", "SigCgt"})
                 status[key] = value["status"][key];
             value["status"] = std::move(status);
             for (const auto* key : {"pid", "ppid", "sid", "pgid"})

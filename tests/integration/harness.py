@@ -200,7 +200,7 @@ class Manager:
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
     def __init__(self, directory, prefix, config, *options, environment=None, user=None, fifo=None,
-                 stdin=subprocess.DEVNULL):
+                 stdin=subprocess.DEVNULL, stderr=None):
         directory.mkdir()
         self.prefix = prefix
         self._log = directory / "stderr"
@@ -218,7 +218,7 @@ class Manager:
             self.process = subprocess.Popen(
                 [prefix.path / "bin/manager", "--prefix", prefix.path, "--config", config, "--status-fifo",
                  fifo or own_fifo, *options],
-                stdin=stdin, stdout=output, stderr=log, start_new_session=True,
+                stdin=stdin, stdout=output, stderr=log if stderr is None else stderr, start_new_session=True,
                 env=self.environment if environment is None else environment, **identity)
 
     @property
@@ -239,11 +239,21 @@ class Manager:
 
     def manager_pid(self):
         """The unprivileged half."""
-        return next(pid for pid in self.children() if argv_of(pid)[0].endswith("/bin/manager"))
+        return next(pid for pid, name in self.names_of_children() if name.endswith("/bin/manager"))
+
+    def names_of_children(self):
+        """Pids and arguments 0, of those that execute something."""
+        found = []
+        for pid in self.children():
+            try:
+                found.append((pid, argv_of(pid)[0]))
+            except (FileNotFoundError, ProcessLookupError, IndexError):
+                continue  # it ended meanwhile
+        return found
 
     def module_pids(self):
         """Native modules: id → pid."""
-        return {argv_of(pid)[0].partition(":")[0]: pid for pid in self.children() if ":" in argv_of(pid)[0]}
+        return {name.partition(":")[0]: pid for pid, name in self.names_of_children() if ":" in name}
 
     def status(self):
         """The status lines until now."""

@@ -5,12 +5,13 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 import time
 
-from harness import PATIENCE, wait_until
+from harness import PATIENCE, status_of, wait_until
 
 OBSERVER = os.environ["BELAY_OBSERVER"]
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin") or "/usr/sbin/mosquitto"
@@ -65,6 +66,11 @@ class Broker:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def suspend(self):
+        """It keeps its connections and does nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: status_of(self.process.pid)["State"].startswith("T"), "the broker to be stopped")
 
     def observe(self, *options):
         return Observer(self._case, *self._address(), *options)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//     observer HOST PORT [--retain-as-published]        PORT 0: HOST is a socket path
+//     observer HOST PORT [--retain-as-published | --in-order]        PORT 0: HOST is a socket path
+//
+// With --in-order, every message comes with QoS 0, and so in the broker's order: otherwise one with QoS 0 overtakes the
+// handshake of one with QoS 2.
 //
 // Writes every message of the broker to standard output, one JSON object a line. Reads commands from standard input,
 // one JSON object a line: {"topic": …, "payload": … or "file": …, "qos": …, "retain": …}. Ends with its input.
@@ -11,10 +14,10 @@
 
 #include <array>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <mqtt_protocol.h>
+#include <string_view>
 
 #include <poll.h>
 #include <unistd.h>
@@ -58,9 +61,10 @@ bool read_commands(Mqtt& mqtt, std::string& pending)
     return true;
 }
 
-void observe(Mqtt& mqtt, bool retain_as_published)
+void observe(Mqtt& mqtt, std::string_view option)
 {
-    mqtt.subscribe("#", 2, retain_as_published ? MQTT_SUB_OPT_RETAIN_AS_PUBLISHED : 0);
+    mqtt.subscribe("#", option == "--in-order" ? 0 : 2,
+                   option == "--retain-as-published" ? MQTT_SUB_OPT_RETAIN_AS_PUBLISHED : 0);
     mqtt.flush();
     std::puts("{\"observing\": true}");
     std::fflush(stdout);
@@ -86,7 +90,7 @@ int main(int argc, char** argv)
         return 2;
     try {
         Mqtt mqtt{argv[1], std::atoi(argv[2])};
-        observe(mqtt, argc > 3 && std::strcmp(argv[3], "--retain-as-published") == 0);
+        observe(mqtt, argc > 3 ? argv[3] : "");
         return 0;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "observer: %s\n", error.what());

@@ -219,6 +219,8 @@ class Shared(BrokerCase):
         second.wait_for("ALL_MODULES_STARTED")
         self.assertEqual(first.stop(), 0, first)
         self.assert_nothing_left(first, broker)
+        for line in ("starting 1 module\n", "terminating 1 of 1 module\n"):
+            self.assertIn(line, first.log)
         request = {"type": "Get", "origin": "one", "request": {"type": "AllMappings"}}
         self.assertEqual(observer.ask(request, "second/")["status"], "Ok")
         self.assertEqual(second.status(), START)

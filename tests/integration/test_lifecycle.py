@@ -75,6 +75,23 @@ class Stop(Lifecycle):
         shutdown = self.observer.messages("everest/shutdown")
         self.assertEqual([(one["payload"], one["qos"], one["retain"]) for one in shutdown], [("true", 2, False)])
 
+    def test_sigint_twice_at_once(self):
+        """A terminal's Ctrl-C, and a wrapper that forwards it. One module hangs, so that the second meets a stop."""
+        self.begin("--graceful-shutdown")
+        os.kill(self.pids["example"], signal.SIGSTOP)
+        self.manager.send(signal.SIGINT)
+        self.manager.wait_for("MANAGER_SHUTDOWN_REQUESTED")
+        self.manager.send(signal.SIGINT)
+        self.manager.wait_for_log("SIGINT received again at once: it counts as one")
+        os.kill(self.pids["example"], signal.SIGCONT)
+        self.check(START + CLEAN_STOP, 0)
+
+    def test_sigterm_twice_at_once(self):
+        self.begin()
+        self.manager.send(signal.SIGTERM)
+        self.manager.send(signal.SIGTERM)
+        self.check(START + STOP, 0)
+
     def test_sigint_graceful(self):
         self.begin("--graceful-shutdown").send(signal.SIGINT)
         self.check(START + CLEAN_STOP, 0)
@@ -141,6 +158,7 @@ class Hung(Lifecycle):
         self.begin_hung("--graceful-shutdown")
         begin = self.signal_at(signal.SIGINT)
         self.manager.wait_for("MANAGER_SHUTDOWN_REQUESTED")
+        time.sleep(0.6)  # within 0.5 s it would be the same one
         self.manager.send(signal.SIGINT)
         self.check(START + ["SIGINT_RECEIVED", "MANAGER_SHUTDOWN_REQUESTED", "MANAGER_EXITING"], 1)
         self.assertLess(time.monotonic() - begin, 4.9)
@@ -199,6 +217,7 @@ class Failure(Lifecycle):
         self.assertEqual(self.manager.wait(), 1, self.manager)
         lines = self.manager.status()
         self.assertIn(lines[len(START):], [["MANAGER_EXITING"], CRASH + ["MANAGER_EXITING"]], self.manager)
+        self.check_that_the_broker_is_blamed()
         self.assertEqual(self.prefix.processes(), [])
 
     def test_broker_dies_during_the_start(self):
@@ -209,7 +228,36 @@ class Failure(Lifecycle):
         self.assertEqual(self.manager.wait(), 1, self.manager)
         self.assertEqual(self.manager.status()[-1], "MANAGER_EXITING")
         self.assertNotIn("MANAGER_RUNNING", self.manager.status())
-        self.assertIn("the connection to the MQTT broker is lost", self.manager.log)
+        self.check_that_the_broker_is_blamed()
+        self.assertEqual(self.prefix.processes(), [])
+
+    def check_that_the_broker_is_blamed(self):
+        self.assertIn("error: the connection to the MQTT broker is lost", self.manager.log)
+        self.assertNotIn("ended unexpectedly", self.manager.log)
+
+    def test_broker_dies_after_a_module_was_seen_to_end(self):
+        """The order that the kernel may choose when a broker is killed, made certain: the broker still has its
+        connections but is at its end when a module goes."""
+        timeline = self.scratch / "timeline"
+        self.begin("--timeline", str(timeline))
+        self.broker.suspend()
+        os.kill(self.pids["example"], signal.SIGKILL)
+        wait_until(lambda: '"exited"' in timeline.read_text(), "the manager to hear of the module's end")
+        self.broker.kill()
+        self.assertEqual(self.manager.wait(), 1, self.manager)
+        self.check_that_the_broker_is_blamed()
+        self.assertIn(f"example (pid {self.pids['example']}): ended, too: killed by SIGKILL (9)", self.manager.log)
+        self.assertEqual(self.manager.status(), START + CRASH + ["MANAGER_EXITING"])
+
+    def test_module_ends_while_the_broker_hangs(self):
+        """A broker that does not answer keeps nobody from stopping the rest."""
+        self.begin()
+        self.broker.suspend()
+        os.kill(self.pids["example"], signal.SIGKILL)
+        self.assertEqual(self.manager.wait(), 1, self.manager)
+        self.assertEqual(self.manager.status(), START + CRASH + ["MANAGER_EXITING"])
+        self.assertIn(f"example (pid {self.pids['example']}): ended unexpectedly: killed by SIGKILL (9)",
+                      self.manager.log)
         self.assertEqual(self.prefix.processes(), [])
 
     def test_launcher_killed(self):

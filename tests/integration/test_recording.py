@@ -70,6 +70,7 @@ class Recording(harness.Case):
 
     def run_once(self):
         observer = self.broker.observe("--retain-as-published")
+        in_order = self.broker.observe("--in-order")
         config = self.prefix.configure(CONFIGURATION, run_as_user="everest", **self.broker.settings)
         manager = self.start(self.prefix, config)
         manager.wait_for("ALL_MODULES_STARTED")
@@ -77,6 +78,8 @@ class Recording(harness.Case):
             observer.report(module)
         self.assertEqual(manager.stop(), 0, manager)
         observer.fence()
+        in_order.fence()
+        self.in_order = [(one["topic"], one["payload"]) for one in ours_to_compare(in_order.messages())]
         return ours_to_compare(observer.messages())
 
     def position(self, topic, payload=None):
@@ -107,11 +110,10 @@ class Recording(harness.Case):
                     "data": {"type": "Get", "origin": module, "request": {"type": "Module"}}}, 2)
                 self.assertLess(self.messages.index(request), self.position(f"everest/modules/{module}/response"))
         with self.subTest("all ready, then the clearing, then the global ready, then nothing"):
-            last_ready = max(self.position(f"everest/modules/{module}/ready") for module in MODULES)
-            first_clear = min(map(self.messages.index, clears))
-            self.assertLess(last_ready, first_clear)
-            self.assertEqual(self.messages[first_clear:-1], clears)
-            self.assertEqual(self.messages[-1].topic, "everest/ready")
+            topics = [topic for topic, _ in self.in_order]
+            last_ready = max(topics.index(f"everest/modules/{module}/ready") for module in MODULES)
+            self.assertEqual(self.in_order[last_ready + 1:-1], [(one.topic, "") for one in clears])
+            self.assertEqual(topics[-1], "everest/ready")
 
     def test_retained(self):
         """Metadata and its clearing are retained, and nothing else is."""

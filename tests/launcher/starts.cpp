@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "starts.hpp"
 
+#include "launcher/denied_calls.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
+#include "launcher/status_channel.hpp"
 #include "tests/root.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <array>
-#include <cstring>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -20,14 +21,41 @@ using namespace belay::launcher;
 
 namespace {
 
-std::string read_all(int descriptor)
+/// Until `descriptor` has something. What the program may not call meanwhile is judged.
+void wait_for(int descriptor, const Spawned& spawned, DeniedCalls& denied)
+{
+    for (;;) {
+        std::array<pollfd, 2> entries{pollfd{descriptor, POLLIN, 0}, pollfd{denied.descriptor(), POLLIN, 0}};
+        REQUIRE(::poll(entries.data(), entries.size(), 10000) > 0);
+        if (entries[1].revents != 0)
+            denied.judge(entries[1].revents, spawned.pid);
+        if (entries[0].revents != 0)
+            return;
+    }
+}
+
+/// Until the program executes or fails.
+std::optional<StageFailure> read_status(const Spawned& spawned, DeniedCalls& denied)
+{
+    for (;;) {
+        wait_for(spawned.status.get(), spawned, denied);
+        auto status = receive_status(spawned.status.get());
+        if (status.kind == Status::Kind::listener)
+            denied.watch(std::move(status.listener));
+        if (status.kind == Status::Kind::failed)
+            return status.failure;
+        if (status.kind == Status::Kind::executes)
+            return std::nullopt;
+    }
+}
+
+std::string read_output(const Spawned& spawned, DeniedCalls& denied)
 {
     std::string text;
     std::array<char, 4096> buffer{};
-    pollfd entry{descriptor, POLLIN, 0};
     for (;;) {
-        REQUIRE(::poll(&entry, 1, 10000) == 1);
-        const auto size = ::read(descriptor, buffer.data(), buffer.size());
+        wait_for(spawned.output.get(), spawned, denied);
+        const auto size = ::read(spawned.output.get(), buffer.data(), buffer.size());
         if (size <= 0)
             return text;
         text.append(buffer.data(), static_cast<std::size_t>(size));
@@ -39,10 +67,9 @@ std::string read_all(int descriptor)
 Outcome start(const ProcessPlan& plan, pid_t out_of_reach)
 {
     need_root();
-    auto filter = deny_list(plan.capabilities, Subject::module);
-    REQUIRE(filter);
-    PreparedStart prepared{
-        plan, std::span{*filter}.first(plan.system_call_policy == SystemCallPolicy::any ? 0 : filter->size())};
+    auto filters = filters_of(plan, plan.capabilities);
+    REQUIRE(filters);
+    PreparedStart prepared{plan, *filters};
     const FileDescriptor program{::open(plan.program.c_str(), O_PATH | O_CLOEXEC)};
     const FileDescriptor null_device{::open("/dev/null", O_RDWR | O_CLOEXEC)};
     prepared.start().program = program.get();
@@ -52,13 +79,11 @@ Outcome start(const ProcessPlan& plan, pid_t out_of_reach)
     auto spawned = spawn(prepared.start(), true);
     REQUIRE(spawned);
     Outcome outcome;
-    const auto report = read_all(spawned->status.get());
-    if (report.size() == sizeof(StageFailure)) {
-        std::memcpy(&outcome.failure.emplace(), report.data(), sizeof(StageFailure));
-    } else {
-        REQUIRE(report.empty());
-    }
-    outcome.output = read_all(spawned->output.get());
+    DeniedCalls denied;
+    outcome.failure = read_status(*spawned, denied);
+    outcome.output = read_output(*spawned, denied);
+    wait_for(spawned->pidfd.get(), *spawned, denied);
     REQUIRE(::waitpid(spawned->pid, &outcome.status, 0) == spawned->pid);
+    outcome.system_call = denied.number();
     return outcome;
 }

@@ -13,7 +13,8 @@ struct Outcome
 {
     std::string output; ///< standard output and error
     std::optional<belay::launcher::StageFailure> failure;
-    int status = 0; ///< wait(2)'s
+    int status = 0;                ///< wait(2)'s
+    std::int32_t system_call = -1; ///< what the program was killed for; -1: nothing
 };
 
 /// Starts what `plan` says, as the launcher does, and waits for its end. `out_of_reach`: see ModuleStart. Needs root.

@@ -71,6 +71,46 @@ TEST_CASE("the status lines are those of observed-lifecycle.md")
     CHECK(lines({stop_idle}) == "MANAGER_INITIALIZING SIGINT_RECEIVED MANAGER_EXITING 0");
 }
 
+TEST_CASE("a restart of all has the lines of EVerest's crash recovery")
+{
+    using enum Event;
+    const std::string attempt = "CRASH_RECOVERY_ATTEMPT MANAGER_STARTING_MODULES ";
+    const std::string running = "MANAGER_RUNNING ALL_MODULES_STARTED ";
+    // a module is killed, later SIGINT, --recover-module-crashes
+    CHECK(lines({connected, all_ready, recover, stopped, deadline, all_ready, stop, stopped}) ==
+          start + crash + attempt + running +
+              "SIGINT_RECEIVED MANAGER_SHUTDOWN_REQUESTED MANAGER_FORCE_TERMINATING MANAGER_SHUTDOWN_FINALIZING "
+              "MANAGER_EXITING 0");
+    CHECK(lines({connected, all_ready, recover, deadline, stopped, deadline, all_ready, fail, stopped_exhausted}) ==
+          start + crash + attempt + running + crash + "CRASH_RECOVERY_EXHAUSTED MANAGER_EXITING 1");
+    CHECK(lines({connected, all_ready, recover_gracefully, stopped, deadline, recover, stopped, deadline, all_ready,
+                 stop_idle}) ==
+          start + "MANAGER_SHUTDOWN_REQUESTED MANAGER_CRASH_SHUTDOWN_IN_PROGRESS MANAGER_SHUTDOWN_FINALIZING " +
+              attempt + crash + attempt + running + "SIGINT_RECEIVED MANAGER_EXITING 0");
+}
+
+TEST_CASE("a signal while all are stopped to be started again ends in order")
+{
+    using enum Event;
+    const std::string end = "SIGINT_RECEIVED MANAGER_SHUTDOWN_FINALIZING MANAGER_EXITING 0";
+    const std::string requested = start + "MANAGER_SHUTDOWN_REQUESTED MANAGER_CRASH_SHUTDOWN_IN_PROGRESS ";
+    CHECK(lines({connected, all_ready, recover, stop, stopped}) == requested + "MANAGER_FORCE_TERMINATING " + end);
+    CHECK(lines({connected, all_ready, recover, deadline, stop, stopped}) ==
+          requested + "MANAGER_FORCE_TERMINATING " + end);
+    CHECK(lines({connected, all_ready, recover_gracefully, stop, stopped}) == requested + end);
+    CHECK(lines({connected, all_ready, recover, stopped, stop_idle}) ==
+          start + crash + "SIGINT_RECEIVED MANAGER_EXITING 0");
+}
+
+TEST_CASE("without the broker nothing is started again")
+{
+    using enum Event;
+    CHECK(lines({connected, all_ready, recover, fail, stopped}) == start + crash + "MANAGER_EXITING 1");
+    CHECK(lines({connected, all_ready, recover, deadline, fail, stopped}) == start + crash + "MANAGER_EXITING 1");
+    CHECK(lines({connected, all_ready, recover_gracefully, fail, stopped}) == start + crash + "MANAGER_EXITING 1");
+    CHECK(lines({connected, all_ready, recover, stopped, fail}) == start + crash + "MANAGER_EXITING 1");
+}
+
 TEST_CASE("a module that crashes while others are asked to shut down by then keeps the exit code 1")
 {
     using enum Event;
@@ -105,9 +145,9 @@ TEST_CASE("the table is sound")
     // Every state that lasts only so long says what happens then, and knows the end of all modules.
     for (auto state = State::initializing; state < State::exiting;
          state = static_cast<State>(static_cast<int>(state) + 1))
-        if (deadline_ms(state) > 0) {
+        if (limit_of(state) != Limit::none) {
             CAPTURE(static_cast<int>(state));
             CHECK(seen.contains({state, Event::deadline}));
-            CHECK(seen.contains({state, Event::stopped}));
+            CHECK(seen.contains({state, state == State::resting ? Event::stop_idle : Event::stopped}));
         }
 }

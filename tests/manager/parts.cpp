@@ -5,6 +5,7 @@
 #include "manager/log.hpp"
 #include "manager/module_output.hpp"
 #include "manager/readiness.hpp"
+#include "manager/repeats.hpp"
 #include "manager/status_fifo.hpp"
 #include "manager/timeline.hpp"
 #include "manager/topics.hpp"
@@ -20,10 +21,12 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 using namespace belay;
 using namespace belay::manager;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -92,6 +95,32 @@ TEST_CASE("readiness counts all but the ignored")
     CHECK(mixed.missing() == std::vector<std::string>{"other"});
     CHECK(mixed.mark("other") == all_ready);
     CHECK(mixed.missing().empty());
+    mixed.begin(false); // those that others start are still there
+    CHECK(mixed.missing() == std::vector<std::string>{"a", "b"});
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("b") == all_ready);
+    mixed.begin(true);
+    CHECK(mixed.missing() == std::vector<std::string>{"a", "b", "other", "probe"});
+    CHECK(mixed.mark("a") == progress);
+    CHECK(mixed.mark("b") == spawned_ready);
+}
+
+TEST_CASE("things are counted in English")
+{
+    CHECK(counted(0, "module") == "0 modules");
+    CHECK(counted(1, "module") == "1 module");
+    CHECK(counted(2, "retained topic") == "2 retained topics");
+}
+
+TEST_CASE("the same signal within half a second of the first is the same one")
+{
+    Repeats repeats;
+    CHECK_FALSE(repeats.is_repeat(SIGINT, 10s));
+    CHECK(repeats.is_repeat(SIGINT, 10s));
+    CHECK_FALSE(repeats.is_repeat(SIGTERM, 10s));
+    CHECK(repeats.is_repeat(SIGINT, 10499ms));
+    CHECK_FALSE(repeats.is_repeat(SIGINT, 10500ms));
+    CHECK(repeats.is_repeat(SIGINT, 10999ms));
 }
 
 TEST_CASE("access is the requester's own, or granted to it")
@@ -183,6 +212,21 @@ TEST_CASE("how a process ended is said in words")
     CHECK(describe_exit(3 << 8) == "exit code 3");
     CHECK(describe_exit(SIGKILL) == "killed by SIGKILL (9)");
     CHECK(describe_exit(SIGSEGV | 0x80) == "killed by SIGSEGV (11), core dumped");
+}
+
+TEST_CASE("a forbidden system call is named, with its group and what to do about it")
+{
+    const auto number = std::to_string(SYS_mount);
+    CHECK(describe_exit(SIGKILL, SYS_mount) == "killed for calling mount (" + number + ")");
+    CHECK(explain_system_call(SYS_mount, "slac") ==
+          "killed for calling mount (" + number +
+              "), which its system call filter does not allow; if it must, add \"mount\" or \"@mount\" to sandbox: "
+              "system_calls of \"slac\" in belay.yaml");
+    CHECK_THAT(explain_system_call(SYS_process_mrelease, "slac"),
+               Catch::Contains("add \"process_mrelease\" to sandbox: system_calls"));
+    CHECK_THAT(explain_system_call(SYS_bpf, "slac"), Catch::Contains("add \"bpf\" to sandbox: system_calls"));
+    CHECK(explain_system_call(1'000'000, "slac") ==
+          "killed for calling a system call without a name (1000000), which its system call filter does not allow");
 }
 
 TEST_CASE("a socket that may not be connected to is explained")
