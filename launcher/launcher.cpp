@@ -24,6 +24,8 @@ namespace {
 /// The manager may ask modules to stop, then signal them, then kill them, and must tell the broker: so many times the
 /// plan's timeout is a manager that hangs.
 constexpr std::uint64_t orderly_stop_factor = 4;
+/// A manager that never stops talking must not keep signals, ends of modules and deadlines waiting.
+constexpr int most_packets_at_once = 32;
 constexpr std::size_t fixed_descriptors = 2;  // control and signals; the modules' own follow
 constexpr std::size_t module_descriptors = 2; // the status channel and the listener for denied calls
 
@@ -198,7 +200,7 @@ void Launcher::resolve_start(std::uint32_t number)
 void Launcher::read_control()
 {
     Packet packet;
-    for (;;) {
+    for (int left = most_packets_at_once; left > 0; --left) {
         switch (receive(equipment_.control.get(), packet)) {
         case Received::packet:
             dispatch(packet);

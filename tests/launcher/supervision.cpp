@@ -227,6 +227,17 @@ TEST_CASE("a manager that does not stop when it is told to is not waited for")
     CHECK_FALSE(exists(module));
 }
 
+TEST_CASE("a manager that never stops talking keeps neither signals nor deadlines waiting")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})}), BELAY_ENDLESS_TALK};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    launcher.say(Heartbeat{});
+    REQUIRE(::kill(launcher.pid, SIGTERM) == 0);
+    CHECK(ends(launcher.pid));
+    CHECK_FALSE(exists(module));
+}
+
 TEST_CASE("a plan that is not sealed, or no plan at all, starts nothing")
 {
     need_root();
