@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <exception>
 #include <filesystem>
 #include <regex>
 #include <thread>
@@ -90,6 +91,9 @@ struct Surroundings
     Surroundings()
     {
         this_process = ::getpid();
+        // A child that SIGABRT meets on its way to exec ends by it, not in libFuzzer's handler.
+        ::signal(SIGABRT, SIG_DFL);
+        std::set_terminate([] { __builtin_trap(); });
         require(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0, "it can be a subreaper");
         std::string name = (std::filesystem::temp_directory_path() / "belay-fuzz-XXXXXX").string();
         directory = ::mkdtemp(name.data());

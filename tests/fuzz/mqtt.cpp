@@ -188,6 +188,7 @@ private:
         std::fprintf(stderr, "%s\n", why.c_str());
         require(false, "the connection survives any message");
     }
+    void on_broker_alive() override {}
     void on_asked(const std::string& module) override
     {
         require(configuration_.modules.contains(module), "only a module that exists can ask");
@@ -200,6 +201,7 @@ private:
             return;
         conversation_.clear_metadata();
         conversation_.announce();
+        conversation_.ask_whether_alive();
         readiness_.forget("guest"); // as if it had ended and been started again
         conversation_.publish_again();
     }
