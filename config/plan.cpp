@@ -7,12 +7,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <utility>
 
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace belay::config {
@@ -47,6 +49,29 @@ std::optional<Identity> look_up(const std::string& name, int& error)
     }
     result.groups.resize(static_cast<std::size_t>(count));
     return result;
+}
+
+constexpr rlim_t most_processes = 2048;
+
+/// Half of what the machine can have, and not more than the service may give.
+rlim_t default_process_limit()
+{
+    rlim_t machine = 2 * most_processes;
+    std::ifstream{"/proc/sys/kernel/threads-max"} >> machine;
+    rlimit own{};
+    if (::getrlimit(RLIMIT_NPROC, &own) != 0)
+        own.rlim_max = most_processes;
+    return std::min({most_processes, machine / 2, own.rlim_max});
+}
+
+/// A user's processes, threads included, must not fill the process table, whatever they do.
+void limit_processes(launcher::ProcessPlan& process)
+{
+    const auto is_said = [](const launcher::ResourceLimit& limit) { return limit.resource == RLIMIT_NPROC; };
+    if (std::any_of(process.limits.begin(), process.limits.end(), is_said))
+        return;
+    const auto limit = default_process_limit();
+    process.limits.push_back({RLIMIT_NPROC, limit, limit});
 }
 
 class Planner
@@ -161,6 +186,8 @@ private:
                  "set `run_as_user` under `settings`");
         if (const auto* policy = policy_of(module, [](const ModulePolicy& p) { return !p.limits.empty(); }))
             process.limits = policy->limits;
+        if (process.change_identity)
+            limit_processes(process);
         if (const auto chosen = choose_program(configuration_, module, options_, declared, process); !chosen)
             miss(module.id, "module `" + module.id + "` cannot be started: " + chosen.error().what,
                  chosen.error().remedy);

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,6 +94,9 @@ constexpr std::array denied{
 constexpr std::array<std::uint64_t, 8> namespace_flags{CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
                                                        CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET, CLONE_NEWTIME};
 
+/// Of an argument that is an int.
+constexpr std::uint64_t all_the_kernel_reads = 0xffffffff;
+
 /// Typing on behalf of whoever reads the terminal.
 constexpr std::array<std::uint64_t, 2> terminal_requests{TIOCSTI, TIOCLINUX};
 
@@ -140,9 +144,18 @@ public:
             deny_argument("prlimit64", {0, SCMP_CMP_NE, 0, 0});
     }
 
+    /// What a module starts stays below it, so that its end leaves it to the launcher (leftovers.hpp).
+    void deny_lost_children()
+    {
+        const std::array arguments{scmp_arg_cmp{0, SCMP_CMP_MASKED_EQ, all_the_kernel_reads, PR_SET_CHILD_SUBREAPER},
+                                   scmp_arg_cmp{1, SCMP_CMP_EQ, 0, 0}};
+        if (subject_ == Subject::module && error_ == 0)
+            note(seccomp_rule_add_array(context_.get(), SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name("prctl"),
+                                        arguments.size(), arguments.data()));
+    }
+
     void deny_terminal_input()
     {
-        constexpr std::uint64_t all_the_kernel_reads = 0xffffffff;
         if ((held_ & capability(CAP_SYS_ADMIN)) == 0)
             for (const auto request : terminal_requests)
                 deny_argument("ioctl", {1, SCMP_CMP_MASKED_EQ, all_the_kernel_reads, request});
@@ -205,6 +218,7 @@ tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Subje
     builder.deny_calls();
     builder.deny_namespaces();
     builder.deny_limits_of_others();
+    builder.deny_lost_children();
     builder.deny_terminal_input();
     return builder.compile();
 }
