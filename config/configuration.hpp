@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/diagnostics.hpp"
+#include "config/policy.hpp"
 #include "launcher/plan.hpp"
 
 #include <nlohmann/json.hpp>
@@ -57,24 +58,6 @@ struct Access
     std::map<std::string, ModuleAccess> modules;
 };
 
-/// What happens when a module ends by itself; the names are systemd.service(5)'s. Belay's own file says so; otherwise
-/// EVerest's rule holds: one end stops all.
-struct RestartPolicy
-{
-    enum class When : std::uint8_t
-    {
-        never,      ///< EVerest's rule
-        on_failure, ///< after anything but a success; after a success the module stays ended, and the others run on
-        always,
-    };
-    When policy = When::never;
-    std::chrono::milliseconds delay{1000};         ///< before the first restart; doubles with each
-    std::chrono::milliseconds max_delay{60000};    ///< but not beyond this
-    std::chrono::milliseconds stable_after{60000}; ///< a run of this length is forgotten when it ends
-    unsigned burst = 5;                            ///< so many restarts without a stable run, then EVerest's rule
-    std::set<int> success_exit_status{0};
-};
-
 struct Module
 {
     std::string id;
@@ -82,45 +65,9 @@ struct Module
     bool standalone = false; ///< by the configuration or by `--standalone`: not spawned
     bool ignored = false;    ///< by `--ignore`: neither spawned nor waited for
     std::optional<Access> access;
-    RestartPolicy restart;
+    ModulePolicy policy;   ///< belay.yaml
     nlohmann::json config; ///< the `module_config` object of wire-protocol.md §4.2
 };
-
-/// Where something stands, for problems found after loading.
-struct Origin
-{
-    Location location;
-    std::string source;
-};
-
-/// Which parts of the standard sandbox a module has; all, unless belay.yaml says otherwise.
-struct Sandbox
-{
-    bool landlock = true;
-    bool seccomp = true;
-};
-
-/// What belay.yaml says about a module id, a module name or "*".
-struct ModulePolicy
-{
-    std::optional<std::vector<std::string>> capabilities; ///< the most it may ever have
-    std::vector<launcher::ResourceLimit> limits;
-    std::optional<Sandbox> sandbox;
-    std::optional<RestartPolicy> restart;
-};
-
-/// belay.yaml's most specific entry that says something: the id, else the name, else "*". Null if none does.
-template <typename Predicate>
-const ModulePolicy* policy_of(const std::map<std::string, ModulePolicy>& policies, const std::string& id,
-                              const std::string& name, Predicate speaks)
-{
-    for (const auto& key : {id, name, std::string{"*"}}) {
-        const auto found = policies.find(key);
-        if (found != policies.end() && speaks(found->second))
-            return &found->second;
-    }
-    return nullptr;
-}
 
 struct Configuration
 {
@@ -131,8 +78,8 @@ struct Configuration
     nlohmann::json types;                    ///< "/stem" → `types:`; empty unless validate_schema
     nlohmann::json schemas;                  ///< as published; null unless validate_schema
     std::set<std::filesystem::path> sources; ///< every file that had a say, for the trust rule
-    std::map<std::string, ModulePolicy> policies; ///< belay.yaml, `modules:`
-    std::map<std::string, Origin> origins;        ///< "run_as_user", "<id>" and "<id>/capabilities/<index>"
+    ModulePolicy manager;                    ///< belay.yaml, `manager:`; user, groups and limits
+    std::map<std::string, Origin> origins;   ///< "run_as_user", "<id>" and "<id>/capabilities/<index>"
 };
 
 struct LoadOptions

@@ -137,6 +137,12 @@ void Diagnostics::sort(const std::string& first_file)
     };
     std::stable_sort(diagnostics_.begin(), diagnostics_.end(),
                      [&](const Diagnostic& a, const Diagnostic& b) { return before(a.location, b.location); });
+    // One line can speak of many modules.
+    const auto same = [](const Diagnostic& a, const Diagnostic& b) {
+        return a.location.line != 0 && a.location.line == b.location.line && a.location.file == b.location.file &&
+               a.message == b.message;
+    };
+    diagnostics_.erase(std::unique(diagnostics_.begin(), diagnostics_.end(), same), diagnostics_.end());
 }
 
 std::size_t Diagnostics::count(Severity severity) const

@@ -45,7 +45,8 @@ public:
     void append(const Diagnostics& others);
     void append_as_warnings(const Diagnostics& others);
 
-    /// What belongs to no file first, then `first_file`, then the other files by name; each by line and column.
+    /// What belongs to no file first, then `first_file`, then the other files by name; each by line and column. What is
+    /// said twice of one place is kept once.
     void sort(const std::string& first_file);
 
     [[nodiscard]] bool has_errors() const { return count(Severity::error) > 0; }

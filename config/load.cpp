@@ -85,7 +85,7 @@ void load_modules(Workspace& work)
 
 Workspace make_workspace(const LoadOptions& options, Diagnostics& diagnostics)
 {
-    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
     work.result.manifests = nlohmann::json::object();
     work.result.interface_definitions = nlohmann::json::object();
     work.result.types = nlohmann::json::object();

@@ -148,9 +148,7 @@ Module make_module(Workspace& work, const std::string& id, const Node& entry, co
         if (const auto* number = telemetry->find("id"); number != nullptr)
             module.config["telemetry_config"] = {{"id", to_json(*number)}};
     add_capabilities(work, module, entry, manifest);
-    const auto speaks = [](const ModulePolicy& policy) { return policy.restart.has_value(); };
-    if (const auto* policy = policy_of(work.result.policies, module.id, module.name, speaks))
-        module.restart = *policy->restart;
+    module.policy = policy_of(work, module.id, module.name);
     if (const auto* place = entry.find("module"); place != nullptr && place->file)
         work.result.origins[id] = {location_of(*place), place->file->line(place->line)};
     module.config["configuration_parameters"] =

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/capabilities.hpp"
 #include "config/executable.hpp"
+#include "config/identity.hpp"
+#include "config/process_limit.hpp"
 #include "config/program.hpp"
-#include "launcher/errno_text.hpp"
-#include "launcher/landlock.hpp"
+#include "config/sandbox.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
 #include <utility>
 
-#include <grp.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
-#include <pwd.h>
-#include <sys/resource.h>
+#include <linux/ioprio.h>
 #include <unistd.h>
 
 namespace belay::config {
@@ -23,86 +19,38 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Identity
-{
-    uid_t uid = 0;
-    gid_t gid = 0;
-    std::vector<gid_t> groups;
-    std::string name, home, shell;
-};
+constexpr std::int32_t usual_io_level = 4;
 
-std::optional<Identity> look_up(const std::string& name, int& error)
+/// ioprio_set(2)'s value; <linux/ioprio.h> has a macro for it that mixes signs.
+constexpr std::int32_t io_priority(std::int32_t io_class, std::int32_t level)
 {
-    passwd entry{};
-    passwd* found = nullptr;
-    std::vector<char> buffer(4096);
-    while ((error = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found)) == ERANGE)
-        buffer.resize(buffer.size() * 2);
-    if (found == nullptr)
-        return std::nullopt;
-    Identity result{entry.pw_uid, entry.pw_gid, {}, entry.pw_name, entry.pw_dir, entry.pw_shell};
-    int count = 64;
-    result.groups.resize(static_cast<std::size_t>(count));
-    while (::getgrouplist(name.c_str(), entry.pw_gid, result.groups.data(), &count) < 0) {
-        count = std::max(count, static_cast<int>(result.groups.size()) * 2);
-        result.groups.resize(static_cast<std::size_t>(count));
-    }
-    result.groups.resize(static_cast<std::size_t>(count));
-    return result;
-}
-
-constexpr rlim_t most_processes = 2048;
-
-/// Half of what the machine can have, and not more than the service may give.
-rlim_t default_process_limit()
-{
-    rlim_t machine = 2 * most_processes;
-    std::ifstream{"/proc/sys/kernel/threads-max"} >> machine;
-    rlimit own{};
-    if (::getrlimit(RLIMIT_NPROC, &own) != 0)
-        own.rlim_max = most_processes;
-    return std::min({most_processes, machine / 2, own.rlim_max});
-}
-
-/// A user's processes, threads included, must not fill the process table, whatever they do.
-void limit_processes(launcher::ProcessPlan& process)
-{
-    const auto is_said = [](const launcher::ResourceLimit& limit) { return limit.resource == RLIMIT_NPROC; };
-    if (std::any_of(process.limits.begin(), process.limits.end(), is_said))
-        return;
-    const auto limit = default_process_limit();
-    process.limits.push_back({RLIMIT_NPROC, limit, limit});
+    return io_class << IOPRIO_CLASS_SHIFT | (io_class == IOPRIO_CLASS_IDLE ? 0 : level);
 }
 
 class Planner
 {
 public:
     Planner(const Configuration& configuration, const PlanOptions& options, Diagnostics& diagnostics)
-        : configuration_(configuration),
-          options_(options),
-          diagnostics_(diagnostics),
-          privileged_(!configuration.settings.run_as_user.empty())
+        : configuration_(configuration), options_(options), diagnostics_(diagnostics)
     {}
 
     launcher::LaunchPlan make()
     {
         launcher::LaunchPlan plan;
-        plan.trust_rule = privileged_ && options_.root;
         plan.trusted_owner = options_.trusted_owner;
         plan.prefix_output = options_.prefix_output;
-        if (privileged_)
-            resolve_identity();
+        resolve_run_as_user();
         for (const auto& [id, module] : configuration_.modules)
             if (!module.standalone && !module.ignored)
                 plan.modules.push_back(plan_module(module));
+        plan.manager = plan_manager();
+        const auto changes = [](const launcher::ProcessPlan& process) { return process.change_identity; };
+        plan.trust_rule = changes(plan.manager) || std::any_of(plan.modules.begin(), plan.modules.end(), changes);
         if (some_kept_)
             diagnostics_.warning({},
                                  "modules without capabilities of their own run as root with everything root may do",
                                  "set `run_as_user` under `settings`");
-        if (options_.landlock_abi < launcher::landlock_scopes_abi &&
-            std::any_of(plan.modules.begin(), plan.modules.end(), [](const auto& one) { return one.landlock.isolate; }))
-            diagnostics_.warning({}, what_landlock_lacks(), "use Linux 6.12 or newer, and keep `landlock` in lsm=");
-        plan.manager = plan_manager();
+        warn_of_landlock(plan);
         return plan;
     }
 
@@ -126,30 +74,81 @@ private:
     void report(Severity severity, const std::string& origin, std::string message, std::string hint)
     {
         const auto found = configuration_.origins.find(origin);
-        const auto place = found == configuration_.origins.end() ? Origin{} : found->second;
+        report(severity, found == configuration_.origins.end() ? Origin{} : found->second, std::move(message),
+               std::move(hint));
+    }
+
+    void report(Severity severity, const Origin& place, std::string message, std::string hint)
+    {
         diagnostics_.add({severity, place.location, std::move(message), std::move(hint), place.source});
     }
 
-    void resolve_identity()
+    [[nodiscard]] Severity missing_here() const { return options_.checking ? Severity::warning : Severity::error; }
+
+    std::optional<Identity> look_up(const std::string& user, const Origin& origin)
     {
-        const auto& user = configuration_.settings.run_as_user;
-        int error = 0;
-        if (auto identity = look_up(user, error))
-            identity_ = std::move(*identity);
-        else
-            miss("run_as_user",
-                 "the user `" + user + "` does not exist" + (error == 0 ? "" : std::string{": "} + errno_text(error)),
-                 "create it, for example with: useradd --system " + user);
-        if (!options_.root)
-            complain("run_as_user", "run_as_user is set, but only root can change the user",
-                     "start as root, or remove run_as_user");
+        auto identity = look_up_user(user);
+        if (identity)
+            return std::move(*identity);
+        report(missing_here(), origin,
+               "the user `" + user + "` does not exist" + (identity.error().empty() ? "" : ": " + identity.error()),
+               "create it, for example with: useradd --system --no-create-home --shell /usr/sbin/nologin " + user);
+        return std::nullopt;
     }
 
-    void set_identity(launcher::ProcessPlan& process) const
+    void resolve_run_as_user()
     {
-        process.umask = privileged_ ? 0027 : 0022;
+        const auto& user = configuration_.settings.run_as_user;
+        if (user.empty())
+            return;
+        const auto found = configuration_.origins.find("run_as_user");
+        const auto origin = found == configuration_.origins.end() ? Origin{} : found->second;
+        run_as_user_ = look_up(user, origin).value_or(Identity{});
+        if (!options_.root)
+            report(Severity::error, origin, "run_as_user is set, but only root can change the user",
+                   "start as root, or remove run_as_user");
+    }
+
+    /// Whom a process becomes; nothing if it stays who starts it.
+    std::optional<Identity> identity_of(const std::string& id, const ModulePolicy& policy)
+    {
+        auto identity = run_as_user_;
+        if (policy.user && policy.user->name == "dynamic") {
+            identity = dynamic_user(id, dynamic_ids_);
+            if (!identity)
+                report(Severity::error, policy.user->origin, "all ids for dynamic users are taken", "name a user");
+            else if (run_as_user_) // the broker's socket and the devices stay within reach
+                identity->groups.insert(identity->groups.end(), run_as_user_->groups.begin(),
+                                        run_as_user_->groups.end());
+        } else if (policy.user) {
+            identity = look_up(policy.user->name, policy.user->origin).value_or(Identity{});
+        }
+        if (policy.user && !options_.root)
+            report(Severity::error, policy.user->origin, "`user` is set, but only root can change the user",
+                   "start as root, or remove it");
+        add_groups(policy, identity);
+        return identity;
+    }
+
+    void add_groups(const ModulePolicy& policy, std::optional<Identity>& identity)
+    {
+        for (const auto& group : policy.groups) {
+            if (!identity)
+                report(Severity::error, group.origin, "`groups` has no effect on a process that keeps its user",
+                       "set `user`, or `run_as_user` under `settings`");
+            else if (const auto id = look_up_group(group.name))
+                identity->groups.push_back(*id);
+            else
+                report(missing_here(), group.origin, "the group `" + group.name + "` does not exist",
+                       "create it, for example with: groupadd --system " + group.name);
+        }
+    }
+
+    void set_identity(launcher::ProcessPlan& process, const std::optional<Identity>& identity) const
+    {
+        process.umask = identity ? 0027 : 0022;
         std::error_code error;
-        if (!privileged_) {
+        if (!identity) {
             process.working_directory = fs::current_path(error).string();
             if (error)
                 process.working_directory = "/";
@@ -157,13 +156,25 @@ private:
             process.gid = ::getegid();
             return;
         }
-        process.working_directory = fs::is_directory(identity_.home, error) ? identity_.home : "/";
+        process.working_directory = fs::is_directory(identity->home, error) ? identity->home : "/";
         process.change_identity = options_.root;
-        process.uid = identity_.uid;
-        process.gid = identity_.gid;
-        process.groups = identity_.groups;
-        process.environment = {"HOME=" + identity_.home, "USER=" + identity_.name, "LOGNAME=" + identity_.name,
-                               "SHELL=" + identity_.shell};
+        process.uid = identity->uid;
+        process.gid = identity->gid;
+        process.groups = identity->groups;
+        process.environment = {"HOME=" + identity->home, "USER=" + identity->name, "LOGNAME=" + identity->name,
+                               "SHELL=" + identity->shell};
+    }
+
+    static void set_limits(launcher::ProcessPlan& process, const Limits& limits)
+    {
+        for (const auto& [resource, limit] : limits.resources)
+            process.limits.push_back(limit);
+        process.priorities = limits.priorities;
+        if (limits.io_class || limits.io_level)
+            process.priorities.io =
+                io_priority(limits.io_class.value_or(IOPRIO_CLASS_BE), limits.io_level.value_or(usual_io_level));
+        for (const auto& [file, value] : limits.cgroup)
+            process.cgroup.push_back({file, value});
     }
 
     launcher::ProcessPlan plan_module(const Module& module)
@@ -172,23 +183,24 @@ private:
         process.id = module.id;
         process.name = module.name;
         process.capabilities = capabilities_of(module);
-        set_identity(process);
+        const auto identity = identity_of(module.id, module.policy);
+        set_identity(process, identity);
         const bool declared = process.capabilities != 0;
         if (!options_.root)
             process.privileges = launcher::Privileges::exact_without_setpcap;
-        else if (privileged_ || declared)
+        else if (identity || declared)
             process.privileges = launcher::Privileges::exact;
         else
             some_kept_ = true;
-        if (options_.root && !privileged_ && declared)
+        if (options_.root && !identity && declared)
             warn(module.id + "/capabilities/0",
                  "module `" + module.id + "` declares capabilities, but without run_as_user it stays root with them",
                  "set `run_as_user` under `settings`");
-        if (const auto* policy = policy_of(module, [](const ModulePolicy& p) { return !p.limits.empty(); }))
-            process.limits = policy->limits;
+        set_limits(process, module.policy.limits);
         if (process.change_identity)
             limit_processes(process);
-        if (const auto chosen = choose_program(configuration_, module, options_, declared, process); !chosen)
+        const bool guarded = identity.has_value() || declared;
+        if (const auto chosen = choose_program(configuration_, module, options_, guarded, process); !chosen)
             miss(module.id, "module `" + module.id + "` cannot be started: " + chosen.error().what,
                  chosen.error().remedy);
         else if (const auto carried = file_capabilities(process.program); !carried.empty())
@@ -196,71 +208,37 @@ private:
                  process.program + " carries file capabilities (" + carried +
                      "): they have no effect here, but take the ambient ones away",
                  "setcap -r " + process.program + ", and declare what it needs under `capabilities`");
-        set_sandbox(module, process);
+        plan_sandbox(configuration_, module, options_, diagnostics_, process);
         return process;
     }
 
-    /// Whoever keeps root could undo it; whoever does not change its user runs what it may write.
-    void set_sandbox(const Module& module, launcher::ProcessPlan& process) const
-    {
-        const auto* policy = policy_of(module, [](const ModulePolicy& p) { return p.sandbox.has_value(); });
-        const auto sandbox = policy == nullptr ? Sandbox{} : *policy->sandbox;
-        process.system_call_policy =
-            sandbox.seccomp ? launcher::SystemCallPolicy::deny_list : launcher::SystemCallPolicy::any;
-        process.landlock.isolate = sandbox.landlock && process.privileges != launcher::Privileges::kept;
-        if (!process.landlock.isolate || !process.change_identity)
-            return;
-        process.landlock.handled_fs = LANDLOCK_ACCESS_FS_EXECUTE;
-        for (auto& place : executable_places(module, process.program))
-            process.landlock.paths.push_back({std::move(place), LANDLOCK_ACCESS_FS_EXECUTE});
-    }
-
-    /// What root installs programs to; not what the module's user can write: home, /tmp, /run, /dev/shm, /var.
-    [[nodiscard]] std::vector<std::string> executable_places(const Module& module, const std::string& program) const
-    {
-        const auto& settings = configuration_.settings;
-        std::vector<std::string> result{"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/usr"};
-        for (const auto* directory : {"bin", "sbin", "lib", "libexec"})
-            result.push_back((settings.prefix / directory).string());
-        result.push_back(settings.modules_dir.string());
-        // Symbolic links may lead elsewhere; the trust rule holds for what they lead to.
-        std::error_code error;
-        for (const auto& path : {settings.modules_dir / module.name, fs::path{program}})
-            if (const auto real = fs::canonical(path, error); !error)
-                result.push_back(real.string());
-        return result;
-    }
-
-    launcher::ProcessPlan plan_manager() const
+    launcher::ProcessPlan plan_manager()
     {
         launcher::ProcessPlan process;
         process.id = "manager";
         process.name = "manager";
-        set_identity(process);
+        const auto identity = identity_of("manager", configuration_.manager);
+        set_identity(process, identity);
+        set_limits(process, configuration_.manager.limits);
         process.privileges = options_.root ? launcher::Privileges::exact : launcher::Privileges::exact_without_setpcap;
         // A manager that stays root must still reach the broker's socket and the status FIFO of other users.
-        if (options_.root && !privileged_)
+        if (options_.root && !identity)
             process.capabilities = bit(CAP_DAC_OVERRIDE);
-        auto environment = base_environment(configuration_, options_, false);
+        auto environment = base_environment(options_, identity.has_value());
         for (const auto& entry : process.environment)
             environment[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
         process.environment = flatten(environment);
         return process;
     }
 
-    [[nodiscard]] std::string what_landlock_lacks() const
+    /// Once for all; whoever requires it is an error by itself.
+    void warn_of_landlock(const launcher::LaunchPlan& plan)
     {
-        if (options_.landlock_abi < launcher::landlock_ptrace_abi)
-            return "this kernel has no Landlock: modules of one user can signal each other and the manager, read each "
-                   "other's memory, and run what they have written";
-        return "this kernel's Landlock (ABI " + std::to_string(options_.landlock_abi) +
-               ") does not keep modules of one user from signalling each other and the manager";
-    }
-
-    template <typename Predicate>
-    const ModulePolicy* policy_of(const Module& module, Predicate speaks) const
-    {
-        return config::policy_of(configuration_.policies, module.id, module.name, speaks);
+        std::set<std::string> said;
+        for (const auto& module : plan.modules)
+            if (auto lack = what_landlock_lacks(options_.landlock_abi, module.landlock);
+                !lack.empty() && said.insert(lack).second)
+                diagnostics_.warning({}, std::move(lack), "use Linux 6.12 or newer, and keep `landlock` in lsm=");
     }
 
     launcher::CapabilityMask capabilities_of(const Module& module)
@@ -285,9 +263,9 @@ private:
         const int number = capability_number(name).value(); // load() has refused what does not exist
         if (const auto reason = amounts_to_root(capability_name(number)); !reason.empty())
             warn(origin, what + ", which amounts to root: " + reason, "do without it if you can");
-        const auto* policy = policy_of(module, [](const ModulePolicy& p) { return p.capabilities.has_value(); });
+        const auto& allowed = module.policy.capabilities;
         const auto allows = [&](const std::string& one) { return capability_number(one) == number; };
-        if (policy != nullptr && std::none_of(policy->capabilities->begin(), policy->capabilities->end(), allows))
+        if (allowed && std::none_of(allowed->begin(), allowed->end(), allows))
             complain(origin, what + ", which belay.yaml does not allow", "remove it here or allow it there");
         if ((options_.held & bit(number)) == 0)
             complain(origin, what + ", which this process does not hold and so cannot grant",
@@ -298,9 +276,9 @@ private:
     const Configuration& configuration_;
     const PlanOptions& options_;
     Diagnostics& diagnostics_;
-    bool privileged_;
     bool some_kept_ = false;
-    Identity identity_;
+    std::optional<Identity> run_as_user_;
+    std::set<uid_t> dynamic_ids_;
 };
 
 } // namespace

@@ -107,7 +107,7 @@ bool use_node(const Configuration& configuration, const fs::path& script, launch
 
 } // namespace
 
-Environment base_environment(const Configuration& configuration, const PlanOptions& options, bool capable)
+Environment base_environment(const PlanOptions& options, bool guarded)
 {
     static const std::array always{"LANG", "TZ", "TERM", "NO_COLOR", "MQTT_SERVER_ADDRESS", "MQTT_SERVER_PORT"};
     static const std::array caller{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "XDG_RUNTIME_DIR"};
@@ -122,16 +122,15 @@ Environment base_environment(const Configuration& configuration, const PlanOptio
     for (const auto& [name, value] : options.environment)
         if (name.starts_with("LC_"))
             result[name] = value;
-    const bool privileged = !configuration.settings.run_as_user.empty();
-    if (!privileged)
+    if (!guarded) {
         for (const auto* name : caller)
             pass(name);
-    if (!privileged && !capable)
         for (const auto* name : steering)
             pass(name);
-    if (privileged || capable || !result.contains("PATH"))
+    }
+    if (guarded || !result.contains("PATH"))
         result["PATH"] = system_path;
-    if (privileged || capable)
+    if (guarded)
         result["PYTHONNOUSERSITE"] = "1"; // ~/.local may be written by any module: it has no say in another one
     return result;
 }
@@ -145,10 +144,10 @@ std::vector<std::string> flatten(const Environment& environment)
 }
 
 tl::expected<void, NoProgram> choose_program(const Configuration& configuration, const Module& module,
-                                             const PlanOptions& options, bool capable, launcher::ProcessPlan& process)
+                                             const PlanOptions& options, bool guarded, launcher::ProcessPlan& process)
 {
     const auto directory = configuration.settings.modules_dir / module.name;
-    auto environment = base_environment(configuration, options, capable);
+    auto environment = base_environment(options, guarded);
     for (const auto& entry : process.environment)
         environment[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
     const auto exists = [](const fs::path& path) {

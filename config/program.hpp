@@ -11,15 +11,14 @@ struct NoProgram
     std::string remedy;
 };
 
-/// Fills in program, arguments and environment of one module (everest-docs/wire-protocol.md §2). `privileged`: nothing
-/// of the caller's environment but locale, terminal and broker address is passed on; likewise with `capable`, where the
-/// dynamic linker and the interpreters must not be steered from outside.
+/// Fills in program, arguments and environment of one module (everest-docs/wire-protocol.md §2). `guarded`: it has
+/// another user or capabilities, so that the dynamic linker and the interpreters must not be steered from outside:
+/// nothing of the caller's environment but locale, terminal and broker address is passed on.
 tl::expected<void, NoProgram> choose_program(const Configuration& configuration, const Module& module,
-                                             const PlanOptions& options, bool capable, launcher::ProcessPlan& process);
+                                             const PlanOptions& options, bool guarded, launcher::ProcessPlan& process);
 
 /// The environment every process of the plan starts from.
-std::map<std::string, std::string> base_environment(const Configuration& configuration, const PlanOptions& options,
-                                                    bool capable);
+std::map<std::string, std::string> base_environment(const PlanOptions& options, bool guarded);
 
 std::vector<std::string> flatten(const std::map<std::string, std::string>& environment);
 

@@ -34,6 +34,7 @@ struct Workspace
     std::set<std::string> tried_interfaces;
     std::set<const Node*> unusable_schemas; ///< of parameters; reported
     std::map<std::string, std::optional<Node>> error_files;
+    Node module_policies; ///< belay.yaml, `modules:`
 
     /// Parses a file and records it as a source.
     std::optional<Node> read(const std::filesystem::path& path);
@@ -69,5 +70,7 @@ void check_wiring(Workspace& work);
 Module make_module(Workspace& work, const std::string& id, const Node& entry, const Node* manifest);
 // belay_yaml.cpp
 void load_belay_yaml(Workspace& work);
+/// What it says about one module.
+ModulePolicy policy_of(Workspace& work, const std::string& id, const std::string& name);
 
 } // namespace belay::config

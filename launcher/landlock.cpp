@@ -17,19 +17,14 @@ namespace belay::launcher {
 
 namespace {
 
-// Debian 12's header ends with ABI 2.
-constexpr std::uint64_t access_refer = 1U << 13U;
-constexpr std::uint64_t access_truncate = 1U << 14U;
-constexpr std::uint64_t access_ioctl_device = 1U << 15U;
 constexpr std::uint64_t first_rights = (1U << 13U) - 1; // ABI 1
-constexpr std::uint64_t both_port_rights = 3;           // bind, connect
 constexpr std::uint64_t scope_abstract_unix_socket = 1U << 0U;
 constexpr std::uint64_t scope_signal = 1U << 1U;
 constexpr int rule_port = 2; // LANDLOCK_RULE_NET_PORT
 
 /// What a rule for a file that is no directory may name.
 constexpr std::uint64_t rights_of_files = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-                                          LANDLOCK_ACCESS_FS_READ_FILE | access_truncate | access_ioctl_device;
+                                          LANDLOCK_ACCESS_FS_READ_FILE | landlock_truncate | landlock_ioctl_device;
 
 /// struct landlock_ruleset_attr of Linux 6.12; older kernels take it as long as what they do not know is 0.
 struct RulesetAttributes
@@ -51,8 +46,8 @@ struct Since
     std::uint64_t rights;
 };
 
-constexpr std::array file_rights{Since{1, first_rights}, Since{2, access_refer}, Since{3, access_truncate},
-                                 Since{5, access_ioctl_device}};
+constexpr std::array file_rights{Since{1, first_rights}, Since{2, landlock_refer}, Since{3, landlock_truncate},
+                                 Since{5, landlock_ioctl_device}};
 
 RulesetAttributes attributes_of(const LandlockPlan& plan, int abi) noexcept
 {
@@ -66,7 +61,7 @@ RulesetAttributes attributes_of(const LandlockPlan& plan, int abi) noexcept
         result.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK;
     // Whoever handles files forbids to move them from one directory to another, unless that is handled and allowed.
     if (result.handled_access_fs != 0)
-        result.handled_access_fs |= access_refer & landlock_file_rights(abi);
+        result.handled_access_fs |= landlock_refer & landlock_file_rights(abi);
     return result;
 }
 
@@ -89,7 +84,8 @@ int add_path(int ruleset, const char* path, std::uint64_t access) noexcept
     if (allowed == 0)
         return 0;
     const landlock_path_beneath_attr rule{allowed, file.get()};
-    return errno_of(::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0));
+    const int error = errno_of(::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0));
+    return error == EBADFD ? 0 : error; // /dev/stdin may be a pipe, which Landlock does not restrict
 }
 
 int add_port(int ruleset, const PortRule& port, std::uint64_t handled) noexcept
@@ -116,7 +112,7 @@ std::uint64_t landlock_file_rights(int abi) noexcept
 
 std::uint64_t landlock_port_rights(int abi) noexcept
 {
-    return abi >= landlock_ports_abi ? both_port_rights : 0;
+    return abi >= landlock_ports_abi ? (landlock_bind_tcp | landlock_connect_tcp) : 0;
 }
 
 int enter_landlock(const ModuleStart& start) noexcept
@@ -130,8 +126,8 @@ int enter_landlock(const ModuleStart& start) noexcept
     if (!ruleset)
         return errno;
     const bool moves_freely =
-        (plan.handled_fs & access_refer) == 0 && (attributes.handled_access_fs & access_refer) != 0;
-    if (const int error = moves_freely ? add_path(ruleset.get(), "/", access_refer) : 0; error != 0)
+        (plan.handled_fs & landlock_refer) == 0 && (attributes.handled_access_fs & landlock_refer) != 0;
+    if (const int error = moves_freely ? add_path(ruleset.get(), "/", landlock_refer) : 0; error != 0)
         return error;
     for (const auto& rule : plan.paths)
         if (const int error = add_path(ruleset.get(), rule.path.c_str(), rule.access & attributes.handled_access_fs);

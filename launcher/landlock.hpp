@@ -12,6 +12,13 @@ constexpr int landlock_ptrace_abi = 1; ///< no ptrace(2) of, and no /proc/PID/me
 constexpr int landlock_ports_abi = 4;  ///< TCP ports
 constexpr int landlock_scopes_abi = 6; ///< no signal to, and no abstract socket of, who is outside
 
+// Rights that Debian 12's <linux/landlock.h>, which ends with ABI 2, does not know or not yet name.
+constexpr std::uint64_t landlock_refer = 1U << 13U;        ///< since ABI 2
+constexpr std::uint64_t landlock_truncate = 1U << 14U;     ///< since ABI 3
+constexpr std::uint64_t landlock_ioctl_device = 1U << 15U; ///< since ABI 5
+constexpr std::uint64_t landlock_bind_tcp = 1U << 0U;      ///< since ABI 4
+constexpr std::uint64_t landlock_connect_tcp = 1U << 1U;   ///< since ABI 4
+
 /// The running kernel's; 0: it has none, or it is switched off.
 int landlock_abi() noexcept;
 

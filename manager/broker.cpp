@@ -48,6 +48,12 @@ std::vector<char*> pointers(std::vector<std::string>& texts)
     return result;
 }
 
+std::string denied(const std::string& socket_path)
+{
+    const auto why = explain_denied(socket_path, ourselves());
+    return why.empty() ? "could not connect to " + socket_path + ": " + std::strerror(EACCES) : why;
+}
+
 } // namespace
 
 void Broker::Destroy::operator()(mosquitto* client) const
@@ -147,7 +153,7 @@ void Broker::attempt()
     const int socket = mosquitto_socket(client_.get());
     if (result > 0 || socket < 0) {
         if (local && result == MOSQ_ERR_ERRNO && (error == EACCES || error == EPERM))
-            return give_up(explain_denied(settings_.socket_path));
+            return give_up(denied(settings_.socket_path));
         return attempt_failed(reason(result, error));
     }
     watch_.emplace(

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include <arpa/inet.h>
 #include <grp.h>
@@ -13,6 +14,7 @@
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 namespace belay::manager {
@@ -44,21 +46,44 @@ std::string mode_text(mode_t mode)
     return text;
 }
 
-bool is_member(gid_t group)
+bool is_member(const Visitor& visitor, gid_t group)
 {
-    std::array<gid_t, 256> groups{};
-    const int count = getgroups(static_cast<int>(groups.size()), groups.data());
-    return getegid() == group ||
-           std::find(groups.begin(), groups.begin() + std::max(count, 0), group) != groups.begin() + std::max(count, 0);
+    return visitor.gid == group || std::ranges::count(visitor.groups, group) != 0;
 }
 
-/// The first directory above the socket that cannot be searched; empty if each can.
-std::string closed_directory(const std::string& path)
+constexpr mode_t search = 1;
+constexpr mode_t write_and_read = 6;
+
+/// By the permission bits (path_resolution(7)); `wanted`: as for others.
+bool permits(const struct stat& status, const Visitor& visitor, mode_t wanted)
 {
+    if (visitor.past_permissions)
+        return true;
+    const unsigned shift = visitor.uid == status.st_uid ? 6 : is_member(visitor, status.st_gid) ? 3 : 0;
+    return ((status.st_mode >> shift) & wanted) == wanted;
+}
+
+/// What is in the way of connecting.
+struct Obstacle
+{
+    std::string path;
+    struct stat status;
+};
+
+std::optional<Obstacle> obstacle(const std::string& path, const Visitor& visitor)
+{
+    struct stat status
+    {};
+    const auto closed = [&](const std::string& object, mode_t wanted) {
+        return ::stat(object.c_str(), &status) == 0 && !permits(status, visitor, wanted) &&
+               ::getxattr(object.c_str(), "system.posix_acl_access", nullptr, 0) < 0;
+    };
     for (auto slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
-        if (auto directory = path.substr(0, slash); access(directory.c_str(), X_OK) != 0 && errno == EACCES)
-            return directory;
-    return {};
+        if (closed(path.substr(0, slash), search))
+            return Obstacle{path.substr(0, slash), status};
+    if (closed(path, write_and_read))
+        return Obstacle{path, status};
+    return std::nullopt;
 }
 
 } // namespace
@@ -92,30 +117,38 @@ tl::expected<std::vector<std::string>, std::string> resolve(const std::string& h
     return addresses;
 }
 
-std::string explain_denied(const std::string& socket_path)
+Visitor ourselves()
 {
-    const auto closed = closed_directory(socket_path);
-    const auto& object = closed.empty() ? socket_path : closed;
-    struct stat status
-    {};
-    if (stat(object.c_str(), &status) != 0)
-        return object + " cannot be reached: " + std::strerror(errno);
-    const auto user = user_name(geteuid());
+    Visitor result{geteuid(), getegid(), {}, false};
+    result.groups.resize(static_cast<std::size_t>(std::max(getgroups(0, nullptr), 0)));
+    if (getgroups(static_cast<int>(result.groups.size()), result.groups.data()) < 0)
+        result.groups.clear();
+    return result;
+}
+
+std::string explain_denied(const std::string& socket_path, const Visitor& visitor)
+{
+    const auto found = obstacle(socket_path, visitor);
+    if (!found)
+        return {};
+    const auto& [object, status] = *found;
+    const bool directory = S_ISDIR(status.st_mode);
+    const auto user = user_name(visitor.uid);
     const auto group = group_name(status.st_gid);
-    std::string text = (closed.empty() ? "" : "the directory ") + object + " has mode " + mode_text(status.st_mode) +
-                       " and belongs to " + user_name(status.st_uid) + ":" + group +
-                       ", and we and the modules are the user " + user + ", " +
-                       (is_member(status.st_gid) ? "a" : "not a") + " member of that group; " +
-                       "connecting needs write permission on the socket and search permission on the directories "
-                       "above it. ";
-    const mode_t group_bits = closed.empty() ? 0060U : 0010U;
+    const bool member = is_member(visitor, status.st_gid);
+    std::string text = (directory ? "the directory " : "") + object + " has mode " + mode_text(status.st_mode) +
+                       " and belongs to " + user_name(status.st_uid) + ":" + group + ", and the user " + user + " is " +
+                       (member ? "a" : "not a") +
+                       " member of that group; connecting needs write permission on the socket and search permission "
+                       "on the directories above it. ";
+    const mode_t group_bits = directory ? 0010U : 0060U;
     const bool closed_to_group = (status.st_mode & group_bits) != group_bits;
     if (closed_to_group)
         text += "Give the unit of Mosquitto `UMask=0007` (or the directory mode 0750) and restart it";
     if (status.st_gid == 0) // nobody should be added to the group root
         text += std::string{closed_to_group ? "; l" : "L"} + "et it belong to a group of the broker's own, such as " +
                 "mosquitto, and add the user " + user + " to that";
-    else if (!is_member(status.st_gid))
+    else if (!member)
         text += std::string{closed_to_group ? "; a" : "A"} + "dd the user " + user + " to the group " + group +
                 " (`usermod -aG " + group + " " + user + "`)";
     return text + ".";

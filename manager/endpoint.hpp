@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/types.h>
+
 /// Where the broker is.
 namespace belay::manager {
 
@@ -18,7 +20,20 @@ namespace belay::manager {
 /// not for `localhost`, which no resolver is asked about (RFC 6761, 6.3).
 tl::expected<std::vector<std::string>, std::string> resolve(const std::string& host);
 
-/// Why this user may not connect to the broker's socket: its mode, its owner, who we are, and the remedy.
-[[nodiscard]] std::string explain_denied(const std::string& socket_path);
+/// Somebody who wants to connect to the broker's socket.
+struct Visitor
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::vector<gid_t> groups;
+    bool past_permissions = false; ///< holds CAP_DAC_OVERRIDE
+};
+
+/// This process.
+[[nodiscard]] Visitor ourselves();
+
+/// Why `visitor` may not connect to the broker's socket: the mode and owner of what is in the way, who it is, and the
+/// remedy. Empty if nothing is known to be in the way. Where an access control list (acl(5)) decides, nothing is said.
+[[nodiscard]] std::string explain_denied(const std::string& socket_path, const Visitor& visitor);
 
 } // namespace belay::manager

@@ -25,7 +25,7 @@ Restarter::Restarter(EventLoop& loop, const config::Configuration& configuration
 {
     const auto random = [this] { return std::uniform_real_distribution<double>{}(random_); };
     for (std::uint32_t module = 0; module < plan.modules.size(); ++module) {
-        const auto& policy = configuration.modules.at(plan.modules[module].id).restart;
+        const auto& policy = configuration.modules.at(plan.modules[module].id).policy.restart;
         runs_.emplace(module, std::make_unique<Run>(loop, policy, random, [this, module, start] {
                           start(module, runs_.at(module)->backoff.attempts());
                       }));

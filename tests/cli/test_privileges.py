@@ -40,7 +40,7 @@ class Capabilities(WithPrefix):
                 ("module: {}\n", "1:1: error: unknown key `module`"),
                 ("modules: {a: {capabilites: []}}\n", "did you mean `capabilities`?"),
                 ("modules: {a: {capabilities: CAP_NET_RAW}}\n", "1:29: error: `capabilities` must be a list"),
-                ("modules: {a: {capabilities: [5]}}\n", "1:30: error: a capability must be a name"),
+                ("modules: {a: {capabilities: [5]}}\n", "1:30: error: `capabilities` must be a list of names"),
                 ("modules: []\n", "1:10: error: `modules` must be a mapping"),
                 ("modules: {a: 5}\n", "1:14: error: `a` must be a mapping"),
                 ("modules: {a: {limits: {LimitNOFIL: 5}}}\n", "did you mean `LimitNOFILE`?"),

@@ -91,7 +91,7 @@ TEST_CASE("a restart policy is the most specific one, and its keys are checked")
         const auto result = prefix.load(text);
         INFO(prefix.text());
         REQUIRE(result);
-        return result->modules.at("a").restart;
+        return result->modules.at("a").policy.restart;
     };
     CHECK(restart("").policy == When::never);
     CHECK(restart("'*': {restart: {policy: always}}, Thing: {restart: {policy: on-failure}}").policy ==

@@ -26,7 +26,7 @@ inline std::string normalised(const std::string& output)
             value["leads_its_session"] = value["sid"] == value["pid"] && value["pgid"] == value["pid"];
             auto status = nlohmann::json::object();
             for (const auto* key : {"Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
-                                    "NoNewPrivs", "Seccomp", "SigBlk", "SigIgn", "SigCgt"})
+                                    "NoNewPrivs", "Seccomp", "Seccomp_filters", "SigBlk", "SigIgn", "SigCgt"})
                 status[key] = value["status"][key];
             value["status"] = std::move(status);
             for (const auto* key : {"pid", "ppid", "sid", "pgid"})

@@ -190,8 +190,14 @@ TEST_CASE("a socket that may not be connected to is explained")
     const auto path = std::filesystem::temp_directory_path() / ("belay-denied-" + std::to_string(getpid()));
     FileDescriptor file(open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     REQUIRE(fchmod(file.get(), 0644) == 0);
-    const auto text = explain_denied(path.string());
-    std::filesystem::remove(path);
-    CHECK_THAT(text,
+    constexpr uid_t nobody = 65534;
+    const auto explain = [&](const Visitor& visitor) { return explain_denied(path.string(), visitor); };
+    CHECK_THAT(explain({nobody, nobody, {}, false}),
                Catch::Contains(path.string()) && Catch::Contains("0644 -rw-r--r--") && Catch::Contains("UMask=0007"));
+    CHECK(explain(ourselves()).empty());
+    CHECK(explain({nobody, nobody, {}, true}).empty());
+    REQUIRE(fchmod(file.get(), 0660) == 0);
+    CHECK(explain({nobody, nobody, {getegid()}, false}).empty());
+    std::filesystem::remove(path);
+    CHECK(explain({nobody, nobody, {}, false}).empty()); // it is not there; that is said elsewhere
 }

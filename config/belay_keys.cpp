@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/belay_keys.hpp"
+
+#include <cmath>
+
+namespace belay::config {
+
+namespace {
+
+std::string quoted(const Member& member)
+{
+    return '`' + member.key + '`';
+}
+
+bool is_list(Reading& reading, const Member& member)
+{
+    if (!member.value.is(Node::Kind::sequence))
+        report_error(reading.diagnostics, member.value, quoted(member) + " must be a list", "write [] for none");
+    return member.value.is(Node::Kind::sequence);
+}
+
+} // namespace
+
+bool is_mapping(Reading& reading, const Member& member)
+{
+    if (!member.value.is(Node::Kind::mapping))
+        report_error(reading.diagnostics, member.value, quoted(member) + " must be a mapping");
+    return member.value.is(Node::Kind::mapping);
+}
+
+void report_unknown_key(Reading& reading, const Member& member, const std::vector<std::string>& names)
+{
+    report_error(reading.diagnostics, member.key_node, "unknown key " + quoted(member), suggest(member.key, names));
+}
+
+void report_choices(Reading& reading, const Member& member, const std::vector<std::string>& names)
+{
+    std::string list;
+    for (std::size_t i = 0; i < names.size(); ++i)
+        list += (i == 0 ? "`" : i + 1 == names.size() ? " or `" : ", `") + names[i] + '`';
+    report_error(reading.diagnostics, member.value, quoted(member) + " must be " + list,
+                 suggest(member.value.text, names));
+}
+
+void read_boolean(Reading& reading, const Member& member, bool& value)
+{
+    if (member.value.is(Node::Kind::boolean))
+        value = member.value.boolean;
+    else
+        report_error(reading.diagnostics, member.value, quoted(member) + " must be true or false");
+}
+
+std::optional<int> whole_number(Reading& reading, const Member& member, int least, int most)
+{
+    const auto& value = member.value;
+    if (value.is(Node::Kind::integer) && value.integer >= least && value.integer <= most)
+        return value.integer;
+    report_error(reading.diagnostics, value,
+                 quoted(member) + " must be a whole number from " + std::to_string(least) + " to " +
+                     std::to_string(most));
+    return std::nullopt;
+}
+
+void read_seconds(Reading& reading, const Member& member, std::chrono::milliseconds& value)
+{
+    constexpr double longest = 86400;
+    constexpr double ms_per_s = 1000;
+    const auto& node = member.value;
+    const double given = node.is(Node::Kind::integer) ? node.integer : node.number;
+    const bool number = node.is(Node::Kind::integer) || node.is(Node::Kind::number);
+    if (number && given >= 0 && given <= longest)
+        value = std::chrono::milliseconds{std::lround(given * ms_per_s)};
+    else
+        report_error(reading.diagnostics, node, quoted(member) + " must be seconds, from 0 to 86400");
+}
+
+Named named(const Node& node)
+{
+    return {node.text, {location_of(node), node.file ? node.file->line(node.line) : std::string{}}};
+}
+
+void read_names(Reading& reading, const Member& member, std::vector<Named>& values)
+{
+    if (!is_list(reading, member))
+        return;
+    values.clear();
+    for (const auto& item : member.value.items) {
+        if (item.is(Node::Kind::string) && !item.text.empty())
+            values.push_back(named(item));
+        else
+            report_error(reading.diagnostics, item, quoted(member) + " must be a list of names");
+    }
+}
+
+void read_paths(Reading& reading, const Member& member, std::vector<Named>& values)
+{
+    read_names(reading, member, values);
+    for (const auto& item : member.value.items) {
+        const bool climbs = (item.text + '/').find("/../") != std::string::npos;
+        if (item.is(Node::Kind::string) && (!item.text.starts_with('/') || climbs))
+            report_error(reading.diagnostics, item,
+                         '`' + item.text + "` is not an absolute path" + (climbs ? " without `..`" : ""));
+    }
+}
+
+void read_ports(Reading& reading, const Member& member, std::vector<std::uint16_t>& values)
+{
+    constexpr int last_port = 65535;
+    if (!is_list(reading, member))
+        return;
+    values.clear();
+    for (const auto& item : member.value.items)
+        if (const auto port = whole_number(reading, {member.key, member.key_node, item}, 1, last_port))
+            values.push_back(static_cast<std::uint16_t>(*port));
+}
+
+} // namespace belay::config

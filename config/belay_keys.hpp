@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/nearest.hpp"
+#include "config/node.hpp"
+#include "config/policy.hpp"
+
+#include <array>
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+/// How belay.yaml is read: a mapping is a table of keys, each with the function that checks its value and stores it.
+/// Every problem is a diagnostic at its place; what is wrong is not stored.
+namespace belay::config {
+
+struct Reading
+{
+    Diagnostics& diagnostics;
+    std::string subject; ///< the module or section, for messages
+};
+
+template <typename Target>
+struct Key
+{
+    const char* name;
+    void (*read)(Reading&, const Member&, Target&);
+};
+
+/// False with a diagnostic if `member` is no mapping.
+bool is_mapping(Reading& reading, const Member& member);
+void report_unknown_key(Reading& reading, const Member& member, const std::vector<std::string>& names);
+
+template <typename Target, std::size_t count>
+void read_mapping(Reading& reading, const Node& node, Target& target, const std::array<Key<Target>, count>& keys)
+{
+    for (const auto& member : node.members) {
+        const auto* key = keys.begin();
+        while (key != keys.end() && member.key != key->name)
+            ++key;
+        if (key != keys.end()) {
+            key->read(reading, member, target);
+            continue;
+        }
+        std::vector<std::string> names;
+        for (const auto& one : keys)
+            names.emplace_back(one.name);
+        report_unknown_key(reading, member, names);
+    }
+}
+
+template <typename Target, std::size_t count>
+void read_mapping(Reading& reading, const Member& member, Target& target, const std::array<Key<Target>, count>& keys)
+{
+    if (is_mapping(reading, member))
+        read_mapping(reading, member.value, target, keys);
+}
+
+template <typename Value>
+struct Choice
+{
+    const char* name;
+    Value value;
+};
+
+void report_choices(Reading& reading, const Member& member, const std::vector<std::string>& names);
+
+/// One of a few words; an unquoted `off` is one, too.
+template <typename Value, std::size_t count>
+void read_choice(Reading& reading, const Member& member, const std::array<Choice<Value>, count>& choices, Value& value)
+{
+    std::vector<std::string> names;
+    for (const auto& choice : choices) {
+        if (member.value.is(Node::Kind::string) && member.value.text == choice.name) {
+            value = choice.value;
+            return;
+        }
+        names.emplace_back(choice.name);
+    }
+    report_choices(reading, member, names);
+}
+
+void read_boolean(Reading& reading, const Member& member, bool& value);
+std::optional<int> whole_number(Reading& reading, const Member& member, int least, int most);
+/// From 0 to 86400, fractions too.
+void read_seconds(Reading& reading, const Member& member, std::chrono::milliseconds& value);
+/// Names in a list; nothing if it is none.
+void read_names(Reading& reading, const Member& member, std::vector<Named>& values);
+/// Absolute paths without `..`.
+void read_paths(Reading& reading, const Member& member, std::vector<Named>& values);
+void read_ports(Reading& reading, const Member& member, std::vector<std::uint16_t>& values);
+Named named(const Node& node);
+
+// belay_limits.cpp, belay_restart.cpp, belay_sandbox.cpp
+void read_limits(Reading& reading, const Member& member, Limits& limits);
+void read_restart(Reading& reading, const Member& member, RestartPolicy& policy);
+void read_sandbox(Reading& reading, const Member& member, Sandbox& sandbox);
+
+/// What keys say together, after the most specific of each was taken. `place`: what to point at.
+void check_limits(Reading& reading, const Node& place, const Limits& limits);
+void check_restart(Reading& reading, const Node& place, const RestartPolicy& policy);
+void check_sandbox(Reading& reading, const Node& place, const Sandbox& sandbox);
+
+} // namespace belay::config

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/belay_keys.hpp"
+
+namespace belay::config {
+
+namespace {
+
+using When = RestartPolicy::When;
+
+constexpr std::array policies{Choice<When>{"never", When::never}, Choice<When>{"on-failure", When::on_failure},
+                              Choice<When>{"always", When::always}};
+
+/// Beside 0, as systemd's SuccessExitStatus= has it.
+void read_exit_status(Reading& reading, const Member& member, RestartPolicy& policy)
+{
+    constexpr int most = 255;
+    if (!member.value.is(Node::Kind::sequence))
+        report_error(reading.diagnostics, member.value, "`success_exit_status` must be a list", "write [3]");
+    for (const auto& item : member.value.items)
+        if (const auto status = whole_number(reading, {member.key, member.key_node, item}, 0, most))
+            policy.success_exit_status.insert(*status);
+}
+
+void read_burst(Reading& reading, const Member& member, RestartPolicy& policy)
+{
+    constexpr int most = 1000;
+    if (const auto burst = whole_number(reading, member, 1, most))
+        policy.burst = static_cast<unsigned>(*burst);
+}
+
+using RestartKey = Key<RestartPolicy>;
+
+constexpr std::array keys{
+    RestartKey{"policy",
+               [](auto& reading, auto& member, auto& to) { read_choice(reading, member, policies, to.policy); }},
+    RestartKey{"delay", [](auto& reading, auto& member, auto& to) { read_seconds(reading, member, to.delay); }},
+    RestartKey{"max_delay", [](auto& reading, auto& member, auto& to) { read_seconds(reading, member, to.max_delay); }},
+    RestartKey{"stable_after",
+               [](auto& reading, auto& member, auto& to) { read_seconds(reading, member, to.stable_after); }},
+    RestartKey{"burst", read_burst},
+    RestartKey{"success_exit_status", read_exit_status},
+};
+
+} // namespace
+
+void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
+{
+    read_mapping(reading, member, policy, keys);
+}
+
+void check_restart(Reading& reading, const Node& place, const RestartPolicy& policy)
+{
+    if (policy.max_delay < policy.delay)
+        report_error(reading.diagnostics, place, "`max_delay` (60 unless given) is shorter than `delay`",
+                     "let it be longer");
+}
+
+} // namespace belay::config
