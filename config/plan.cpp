@@ -91,6 +91,9 @@ private:
     std::optional<Identity> look_up(const std::string& user, const Origin& origin)
     {
         auto identity = look_up_user(user);
+        if (identity && identity->uid == 0)
+            report(Severity::error, origin, "the user `" + user + "` is root: it would keep everything",
+                   "name a user of its own, as created by: useradd --system --no-create-home everest");
         if (identity)
             return std::move(*identity);
         report(missing_here(), origin,

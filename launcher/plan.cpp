@@ -229,7 +229,7 @@ void check(Reader& reader, const ProcessPlan& plan)
         reader.expect(step.target.starts_with('/'), "a mount point is not absolute");
     }
     for (const auto& device : plan.devices)
-        reader.expect(device.starts_with("/dev/") && device.find("/../") == std::string::npos,
+        reader.expect(device.starts_with("/dev/") && (device + '/').find("/../") == std::string::npos,
                       "a device is not below /dev");
     for (const auto cpu : plan.priorities.cpus)
         reader.expect(cpu < CPU_SETSIZE, "a processor's number is too large");

@@ -221,13 +221,25 @@ TEST_CASE("what a check may miss on this machine is a warning, what is wrong eve
     CHECK_FALSE(plan_of(prefix, base + "    capabilities: [CAP_NET_RAW]\n", options));
 }
 
+TEST_CASE("whoever is to become another user does not become root")
+{
+    Prefix prefix;
+    PlanOptions options;
+    options.root = true;
+    CHECK_FALSE(plan_of(prefix, "settings: {run_as_user: root}\n" + base, options));
+    CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:1:25: error: the user `root` is root"));
+    prefix.write("etc/everest/belay.yaml", "modules: {a: {user: '00'}}\n");
+    CHECK_FALSE(plan_of(prefix, base, options));
+    CHECK_THAT(prefix.text(), Catch::Contains("belay.yaml:1:21: error: the user `00` is root"));
+}
+
 TEST_CASE("modules are isolated, and what the kernel cannot do is said")
 {
     Prefix prefix;
     PlanOptions options;
     options.root = true;
     options.held = ~launcher::CapabilityMask{0};
-    const std::string user = "settings: {run_as_user: root}\n";
+    const std::string user = "settings: {run_as_user: nobody}\n";
     options.landlock_abi = 6;
     auto plan = plan_of(prefix, user + base, options);
     REQUIRE(plan);
@@ -254,7 +266,7 @@ TEST_CASE("a sandbox is switched off part by part, with a warning for each")
     PlanOptions options;
     options.root = true;
     options.landlock_abi = 6;
-    const std::string text = "settings: {run_as_user: root}\n" + base;
+    const std::string text = "settings: {run_as_user: nobody}\n" + base;
     const auto sandbox = [&](const std::string& value) {
         prefix.write("etc/everest/belay.yaml", "modules: {a: {sandbox: " + value + "}}\n");
         const auto plan = plan_of(prefix, text, options);

@@ -88,5 +88,7 @@ TEST_CASE("what no configuration leads to is refused")
     CHECK(refused([](LaunchPlan& plan) { plan.modules[0].working_directory = ""; }));
     CHECK(refused([](LaunchPlan& plan) { plan.modules[0].arguments.clear(); }));
     CHECK(refused([](LaunchPlan& plan) { plan.modules[0].privileges = static_cast<Privileges>(3); }));
+    CHECK(refused([](LaunchPlan& plan) { plan.modules[0].devices = {"/dev/tty/../../etc"}; }));
+    CHECK(refused([](LaunchPlan& plan) { plan.modules[0].devices = {"/dev/.."}; }));
     CHECK(refused([](LaunchPlan& plan) { plan.modules[0].id = std::string("a\0b", 3); }));
 }
