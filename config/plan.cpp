@@ -2,6 +2,7 @@
 #include "config/capabilities.hpp"
 #include "config/executable.hpp"
 #include "config/identity.hpp"
+#include "config/process_limit.hpp"
 #include "config/program.hpp"
 #include "config/sandbox.hpp"
 
@@ -202,6 +203,8 @@ private:
                  "module `" + module.id + "` declares capabilities, but without run_as_user it stays root with them",
                  "set `run_as_user` under `settings`");
         set_limits(process, module.policy.limits);
+        if (process.change_identity)
+            limit_processes(process);
         const bool guarded = identity.has_value() || declared;
         if (const auto chosen = choose_program(configuration_, module, options_, guarded, process); !chosen)
             miss(module.id, "module `" + module.id + "` cannot be started: " + chosen.error().what,

@@ -104,7 +104,8 @@ private:
         if (sandbox_.seccomp != Confinement::strict)
             return;
         process_.system_call_policy = SystemCallPolicy::allow_list;
-        auto entries = strict_system_calls(process_.capabilities);
+        const bool kept = process_.privileges == launcher::Privileges::kept;
+        auto entries = strict_system_calls(kept ? options_.held : process_.capabilities);
         entries.insert(entries.end(), sandbox_.system_calls.begin(), sandbox_.system_calls.end());
         process_.system_calls = resolve_system_calls(entries).value(); // load() has refused what does not exist
     }

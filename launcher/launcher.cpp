@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/launcher.hpp"
 
+#include "launcher/children.hpp"
 #include "launcher/clock.hpp"
 #include "launcher/complaint.hpp"
 #include "launcher/leftovers.hpp"
+#include "launcher/signal_domain.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
 #include "launcher/status_channel.hpp"
@@ -28,6 +30,8 @@ constexpr std::uint64_t orderly_stop_factor = 4;
 constexpr int most_packets_at_once = 32;
 constexpr std::size_t fixed_descriptors = 2;  // control and signals; the modules' own follow
 constexpr std::size_t module_descriptors = 2; // the status channel and the listener for denied calls
+constexpr std::size_t ends_at_once = 64;      // then the manager is heard, however fast others fork and end
+constexpr std::size_t orphans_at_once = 256;
 
 std::uint64_t microseconds(const timeval& time)
 {
@@ -62,15 +66,23 @@ Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
     : plan_(plan),
       equipment_(std::move(equipment)),
       modules_(plan.modules.size()),
-      polled_(fixed_descriptors + module_descriptors * plan.modules.size())
-{}
+      polled_(fixed_descriptors + module_descriptors * plan.modules.size()),
+      children_(modules_.size() + orphans_at_once)
+{
+    // A shell that executed bin/manager in its own place may have had children.
+    const auto inherited = list_children(children_);
+    spared_.assign(children_.begin(), children_.begin() + static_cast<std::ptrdiff_t>(inherited));
+    spared_.resize(inherited + 1 + modules_.size());
+    children_.resize(spared_.size() + orphans_at_once);
+}
 
 int Launcher::run()
 {
     while (!done())
         wait();
     const auto timeout = static_cast<int>(plan_.stop_timeout_ms);
-    if (!kill_leftovers(equipment_.signals.get(), timeout)) {
+    const auto reach = plan_.signal_domain && reaches_nobody_else() ? Reach::everybody : Reach::children;
+    if (!kill_leftovers(equipment_.signals.get(), timeout, reach)) {
         complain("some processes did not end within %d ms of SIGKILL", timeout);
         return exit_code_ == 0 ? 1 : exit_code_;
     }
@@ -94,8 +106,9 @@ void Launcher::wait()
         own(i)[1] = {modules_[i].denied.descriptor(), POLLIN, 0};
     }
     const auto now = monotonic_ns();
-    const timespec timeout = to_timespec(deadline_ns_ > now ? deadline_ns_ - now : 0);
-    if (::ppoll(polled_.data(), polled_.size(), deadline_ns_ != 0 ? &timeout : nullptr, nullptr) < 0)
+    const timespec timeout = to_timespec(deadline_ns_ > now && !unreaped_ ? deadline_ns_ - now : 0);
+    const bool endless = deadline_ns_ == 0 && !unreaped_;
+    if (::ppoll(polled_.data(), polled_.size(), endless ? nullptr : &timeout, nullptr) < 0)
         return; // EINTR cannot happen with every handled signal blocked, and is harmless
     for (std::size_t i = 0; i < modules_.size(); ++i) {
         if (own(i)[0].revents != 0)
@@ -107,6 +120,8 @@ void Launcher::wait()
         read_signals();
     if (polled_[0].revents != 0)
         read_control();
+    if (unreaped_)
+        reap();
     if (deadline_ns_ != 0 && monotonic_ns() >= deadline_ns_)
         reach_deadline();
 }
@@ -128,19 +143,33 @@ void Launcher::read_signals()
 void Launcher::reap()
 {
     siginfo_t info{};
+    std::size_t count = 0;
     // The zombie is looked at before it is reaped: until then its pid and its process group belong to nobody else.
-    while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+    for (; count < ends_at_once && ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+         ++count) {
         const auto of_pid = [&](const Module& module) { return module.pid == info.si_pid; };
         const auto found = std::find_if(modules_.begin(), modules_.end(), of_pid);
         if (found != modules_.end()) {
             module_ended(static_cast<std::uint32_t>(found - modules_.begin()));
         } else {
             ::waitpid(info.si_pid, nullptr, 0);
+            std::replace(spared_.begin(), spared_.end(), info.si_pid, pid_t{0});
             if (info.si_pid == equipment_.manager)
                 equipment_.manager = 0; // its end of the socket says the rest
         }
         info = {};
     }
+    unreaped_ = count == ends_at_once;
+    if (count > 0)
+        kill_orphans();
+}
+
+void Launcher::kill_orphans()
+{
+    auto own = spared_.end() - static_cast<std::ptrdiff_t>(modules_.size()) - 1;
+    *own++ = equipment_.manager;
+    std::transform(modules_.begin(), modules_.end(), own, [](const Module& module) { return module.pid; });
+    kill_children(spared_, children_);
 }
 
 void Launcher::module_ended(std::uint32_t number)

@@ -28,7 +28,8 @@ struct Equipment
 /// The root half: starts, signals and reaps what the plan names when the manager asks for it, in one loop that sleeps
 /// in ppoll(2). Allocates nothing after construction. What the manager may say is the table in launcher.cpp; anything
 /// else ends it, and so does a stop that was asked for by a signal and takes it too long. Without a manager every
-/// module is stopped: SIGTERM, then SIGKILL for the whole group.
+/// module is stopped: SIGTERM, then SIGKILL for the whole group. What a module
+/// leaves behind when it ends, in whichever session, is killed, and likewise what that leaves behind.
 class Launcher
 {
 public:
@@ -63,6 +64,7 @@ private:
     void reap();
     void resolve_start(std::uint32_t number);
     void module_ended(std::uint32_t number);
+    void kill_orphans();
 
     void dispatch(const Packet& packet);
     void start(const Packet& packet);
@@ -82,6 +84,9 @@ private:
     Equipment equipment_;
     std::vector<Module> modules_;
     std::vector<pollfd> polled_;
+    std::vector<pid_t> spared_;   ///< the children that are no orphans: manager, modules, and who was there before
+    std::vector<pid_t> children_; ///< scratch
+    bool unreaped_ = false;       ///< there may be more, for which no SIGCHLD comes
     State state_ = State::running;
     std::uint64_t deadline_ns_ = 0; ///< CLOCK_MONOTONIC; 0: none
     int exit_code_ = 1;

@@ -12,6 +12,7 @@
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,6 +23,14 @@ namespace {
 tl::unexpected<std::string> failure(const char* what, int error)
 {
     return tl::unexpected(std::string{"could not "} + what + ": " + errno_text(error));
+}
+
+/// Above what this process may give without a capability.
+bool is_raised(const ResourceLimit& limit)
+{
+    struct rlimit64 own
+    {};
+    return ::syscall(SYS_prlimit64, 0, limit.resource, nullptr, &own) != 0 || limit.hard > own.rlim_max;
 }
 
 int install(std::vector<sock_filter>& filter)
@@ -43,7 +52,7 @@ CapabilityMask needed_capabilities(const LaunchPlan& plan, CapabilityMask held)
             needed |= capability(CAP_SETPCAP);
         if (module.change_identity)
             needed |= capability(CAP_SETUID) | capability(CAP_SETGID) | capability(CAP_KILL);
-        if (!module.limits.empty() || module.priorities.oom_score_adj)
+        if (std::any_of(module.limits.begin(), module.limits.end(), is_raised) || module.priorities.oom_score_adj)
             needed |= capability(CAP_SYS_RESOURCE);
         if (module.priorities.nice || module.priorities.policy || module.priorities.io)
             needed |= capability(CAP_SYS_NICE);

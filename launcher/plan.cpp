@@ -74,8 +74,8 @@ void serialize(Archive& archive, ProcessPlan& plan)
 template <typename Archive>
 void serialize(Archive& archive, LaunchPlan& plan)
 {
-    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.cgroup,
-            plan.stop_timeout_ms);
+    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.signal_domain,
+            plan.cgroup, plan.stop_timeout_ms);
 }
 
 class Writer

@@ -158,6 +158,7 @@ struct LaunchPlan
     bool trust_rule = false;              ///< executables must be writable by root alone (sshd's StrictModes)
     uid_t trusted_owner = 0;              ///< besides root; a developer's own build tree
     bool prefix_output = false;           ///< module output goes through pipes to the manager instead of to stderr
+    bool signal_domain = false;           ///< launcher, manager and modules are in one (signal_domain.hpp)
     std::string cgroup;                   ///< the delegated cgroup v2 directory that is Belay's own; empty: none
     std::uint32_t stop_timeout_ms = 5000; ///< SIGTERM to SIGKILL when the launcher itself must end the modules
 };

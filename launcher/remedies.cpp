@@ -50,6 +50,7 @@ constexpr std::array remedies{
            "see also noexec in mount(8)"},
     Remedy{StageId::execution, ENOEXEC, "the program is for another machine, or a script without #!"},
     Remedy{StageId::execution, ENOENT, "its dynamic loader is not installed"},
+    Remedy{StageId::execution, EAGAIN, "the user has too many processes; raise LimitNPROC="},
     Remedy{StageId::fork, EAGAIN, "too many processes; raise TasksMax= or LimitNPROC="},
 };
 

@@ -19,6 +19,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,6 +99,9 @@ constexpr std::array denied{
 
 constexpr std::array<std::uint64_t, 8> namespace_flags{CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
                                                        CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET, CLONE_NEWTIME};
+
+/// Of an argument that is an int.
+constexpr std::uint64_t all_the_kernel_reads = 0xffffffff;
 
 /// Typing on behalf of whoever reads the terminal.
 constexpr std::array<std::uint64_t, 2> terminal_requests{TIOCSTI, TIOCLINUX};
@@ -200,6 +204,13 @@ public:
         deny_argument("move_pages", other_first);
     }
 
+    /// What a module starts stays below it, so that its end leaves it to the launcher (leftovers.hpp).
+    void deny_lost_children()
+    {
+        if (subject_ == Subject::module)
+            deny_arguments("prctl", std::array{equal(0, PR_SET_CHILD_SUBREAPER), scmp_arg_cmp{1, SCMP_CMP_EQ, 0, 0}});
+    }
+
     void deny_terminal_input()
     {
         if ((held_ & capability(CAP_SYS_ADMIN)) == 0)
@@ -280,6 +291,7 @@ tl::expected<std::vector<sock_filter>, int> deny_list(CapabilityMask held, Subje
     builder.deny_calls();
     builder.deny_namespaces();
     builder.deny_reaching_others();
+    builder.deny_lost_children();
     builder.deny_terminal_input();
     return builder.compile();
 }
@@ -289,6 +301,7 @@ tl::expected<std::vector<sock_filter>, int> argument_rules(CapabilityMask held, 
     Builder builder{held, Subject::module};
     builder.deny_namespaces();
     builder.deny_reaching_others();
+    builder.deny_lost_children();
     builder.deny_terminal_input();
     for (const auto* call : tried_by_runtimes)
         builder.deny_unless(allowed, call);

@@ -7,6 +7,7 @@
 #include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
+#include "launcher/signal_domain.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
 #include "manager/manager.hpp"
@@ -116,7 +117,7 @@ Result<FileDescriptor> open_timeline(const std::string& path)
 
 Result<int> start(const config::Configuration& configuration, const Options& options)
 {
-    const auto plan = make_plan(configuration, options);
+    auto plan = make_plan(configuration, options);
     if (!plan)
         return tl::unexpected(plan.error());
     if (!options.dump.empty())
@@ -133,6 +134,7 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     auto timeline = open_timeline(options.timeline);
     if (!timeline)
         return tl::unexpected(timeline.error());
+    plan->signal_domain = launcher::wants_signal_domain(*plan) && launcher::enter_signal_domain();
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());

@@ -44,11 +44,11 @@ class AttackCase(harness.Case):
         self.broker = Broker(self)
         self.observer = self.broker.observe()
 
-    def begin(self, capabilities=(), hostile=None, modules=None, until="ALL_MODULES_STARTED", sandbox=None, stderr=None,
+    def begin(self, capabilities=(), hostile=None, modules=None, until="ALL_MODULES_STARTED", stderr=None, policy=None,
               **told):
         fifo = self.scratch / f"manager-{self._managers + 1}/status"
         self.charger.tell(hostile=self.charger.told(status_fifo=str(fifo), **told))
-        config = self.charger.configure(list(capabilities), self.broker, hostile, modules, sandbox)
+        config = self.charger.configure(list(capabilities), self.broker, hostile, modules, **(policy or {}))
         self.timeline = self.scratch / f"timeline-{self._managers}"
         self.manager = self.start(self.prefix, config, "--timeline", str(self.timeline),
                                   environment=self.charger.environment(), stderr=stderr)

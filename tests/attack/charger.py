@@ -120,7 +120,7 @@ class Charger:
     def tell(self, **modules):
         self.prefix.write("share/everest/attack.json", json.dumps(modules))
 
-    def configure(self, capabilities, broker, hostile=None, modules=None, sandbox=None):
+    def configure(self, capabilities, broker, hostile=None, modules=None, **policy_of_hostile):
         """Writes configuration and belay.yaml."""
         entries = {"hostile": {"module": "Hostile", "capabilities": capabilities, **(hostile or {})}}
         for module, name in (NEIGHBOURS if modules is None else modules).items():
@@ -133,8 +133,7 @@ class Charger:
             "LimitAS": f"{LIMITS['megabytes']}M", "LimitMEMLOCK": f"{LIMITS['locked_megabytes']}M",
             "LimitFSIZE": f"{LIMITS['file_megabytes']}M", "LimitMSGQUEUE": 200000,
             "LimitSIGPENDING": LIMITS["signals"], "LimitCORE": 0}}
-        if sandbox:
-            policy["sandbox"] = sandbox
+        policy |= policy_of_hostile
         self.prefix.write("etc/everest/belay.yaml", json.dumps({"modules": {
             "Hostile": policy, "Privileged": {"restart": restart}, "Script": {"restart": restart}}}))
         return self.prefix.configure(entries, run_as_user="everest", **broker.settings)

@@ -8,6 +8,7 @@ import textwrap
 OWN_CODE = ("code in control of a module needs no file to run, and gains nothing by one; Landlock sees neither a memfd "
             "nor what ld.so maps")
 SCHEDULING = "the kernel lets one user do this to its own processes; a user of its own for the module ends it"
+NUMBERS = "the kernel shows the numbers of a process's descriptors to its user; to follow one is refused"
 BUS = "EVerest's bus does not say who speaks; an access list of the broker, with a login for each module, would"
 CONCEDED = {
     "execution: a program of ours by ld.so": OWN_CODE,
@@ -19,14 +20,11 @@ CONCEDED = {
     "scheduling: any of these of the manager": SCHEDULING,
     "/proc: oom_score_adj, neighbours": SCHEDULING,
     "/proc: coredump_filter, …, neighbours": SCHEDULING,
-    "/proc: fd: list, neighbours": "the kernel shows the numbers of a process's descriptors to its user; to follow one "
-                                   "is refused",
+    "/proc: fd: list, neighbours": NUMBERS,
     "inheritance: truncate the log": "whoever starts the manager by hand gives the modules the file of the log as "
                                      "their standard error; under systemd it is the journal's socket",
     "resources: System V memory": "it counts against no process; a cgroup or an IPC namespace would bound it",
     "survivors: System V memory": "the kernel keeps it until somebody removes it; an IPC namespace would end it",
-    "survivors: … when only the module ends": "found by process group only; without a cgroup, who called setsid(2) "
-                                              "stays until the charger stops",
     "bus: read in another's name": BUS,
     "bus only: ready of a module that is not": BUS,
     "bus only: shutdown": BUS,

@@ -24,7 +24,7 @@ from charger import LOG_MEGABYTES, PRIVILEGED, planted_code_runs, survive_unprot
 from harness import wait_until  # noqa: E402
 from overlay import Overlay  # noqa: E402, F401
 from swap import Swap  # noqa: E402, F401
-from table import OF_NET_RAW, Row, Table, print_total  # noqa: E402
+from table import CONCEDED, NUMBERS, OF_NET_RAW, SCHEDULING, Row, Table, print_total  # noqa: E402
 from world import HOME, NET_RAW  # noqa: E402
 
 SURVIVORS = ["processes in their own sessions", "a process tree with a reaper"]
@@ -100,11 +100,26 @@ class Attack(AttackCase):
         self.attack("The hostile module, with CAP_NET_RAW", ["CAP_NET_RAW"], NET_RAW)
 
 
+class UserOfItsOwn(AttackCase):
+    """The remedy for what the kernel allows between processes of one user."""
+
+    def test_it_reaches_nobody(self):
+        conceded = [key for key, reason in CONCEDED.items() if reason in (SCHEDULING, NUMBERS)]
+        table = Table("The hostile module, with a user of its own")
+        self.begin(policy={"user": "dynamic"}, only=[key.split(": ", 1)[1] for key in conceded])
+        for row in self.reports():
+            table.rows.append(row)
+            self.assertEqual(row.outcome, "refused", row)
+        table.print()
+        self.assertEqual({row.key for row in table.rows}, set(conceded))
+        self.stop_in_time()
+
+
 class WithoutSandbox(AttackCase):
     """The control of it all: in the same charger the same module does get out, where belay.yaml lets it."""
 
     def test_it_gets_out(self):
-        self.begin(sandbox="off", skipped=["processes: kill: -1"])
+        self.begin(policy={"sandbox": "off"}, skipped=["processes: kill: -1"])
         groups = {row.group for row in self.reports() if row.outcome == "escaped"}
         self.assertGreaterEqual(groups, {"execution", "namespaces", "processes", "/proc", "keyrings", "network"})
         self.end_by_signal()
@@ -114,7 +129,7 @@ class WithoutSandbox(AttackCase):
         self.assertEqual(self.manager.stop(), 0, self.manager)
         self.observer.close()
         self.observer = self.broker.observe()
-        self.begin(sandbox="off", only=["kill: -1"])
+        self.begin(policy={"sandbox": "off"}, only=["kill: -1"])
         self.assertEqual(self.manager.wait(), 1, self.manager)
 
 

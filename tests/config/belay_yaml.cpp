@@ -93,7 +93,8 @@ TEST_CASE("each key is taken from the most specific entry that has it")
                     "  a: {sandbox: {landlock: strict}}\n"};
     const auto& process = planned.module();
     CHECK(process.priorities.nice == 2);
-    CHECK(process.limits.size() == 1);
+    REQUIRE(process.limits.size() == 2); // the other one is LimitNPROC's default
+    CHECK(process.limits[0] == launcher::ResourceLimit{RLIMIT_NOFILE, 64, 64});
     CHECK(process.mounts.size() == 2);
     CHECK(process.landlock.handled_net != 0);
 }

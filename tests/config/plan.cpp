@@ -75,6 +75,15 @@ TEST_CASE("run_as_user is resolved, an unknown user is an error")
     CHECK(plan->modules[0].change_identity);
     CHECK(plan->modules[0].uid != 0);
     CHECK(plan->manager.privileges == launcher::Privileges::exact);
+    REQUIRE(plan->modules[0].limits.size() == 1);
+    const auto& processes = plan->modules[0].limits[0];
+    CHECK(processes.resource == RLIMIT_NPROC);
+    CHECK(processes.soft == processes.hard);
+    CHECK((processes.hard > 100 && processes.hard <= 2048));
+    prefix.write("etc/everest/belay.yaml", "modules: {a: {limits: {LimitNPROC: '64:infinity'}}}\n");
+    const auto limited = plan_of(prefix, "settings: {run_as_user: daemon}\n" + base, options);
+    REQUIRE(limited);
+    CHECK(limited->modules[0].limits == std::vector<launcher::ResourceLimit>{{RLIMIT_NPROC, 64, RLIM_INFINITY}});
     CHECK_FALSE(plan_of(prefix, "settings: {run_as_user: no-such-user}\n" + base, options));
     CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:1:"));
     options.root = false;

@@ -7,7 +7,7 @@ import signal
 import time
 
 import harness
-from harness import START, STOP, Prefix, wait_until
+from harness import START, STOP, Prefix, alive, wait_until
 from mqtt import Broker, envelope
 
 MODULES = {"store": "Thing", "example": "Thing", "example_user": "Thing"}
@@ -124,6 +124,30 @@ class Restart(Case):
         self.manager.send(signal.SIGINT)
         self.check_end(START + STOP, 0)
         self.assertEqual(len(self.events("executed")), 1)
+
+    def test_a_daemon_does_not_outlive_its_module(self):
+        notes = self.scratch / "notes"
+        notes.mkdir()
+        notes.chmod(0o777)
+        self.prefix.script("Forker", "Forker", f"""#!/bin/sh
+cd {notes}
+for pid in $(cat strays); do [ ! -e /proc/$pid ] || echo $pid >>survivors; done
+rm -f stray
+(setsid sh -c 'sh -c "echo \\$\\$ >stray.new; mv stray.new stray; exec sleep 600 <&- >&- 2>&-" &' &)
+until [ -s stray ]; do :; done
+cat stray >>strays
+exit 1
+""")
+        self.prefix.write("etc/everest/belay.yaml", json.dumps(
+            {"modules": {"forker": {"restart": {"policy": "always", "delay": 0.1, "burst": 2}}}}))
+        config = self.prefix.configure({"store": "Thing", "forker": "Forker"}, run_as_user="everest",
+                                       **self.broker.settings)
+        self.manager = self.start(self.prefix, config)
+        self.check_end(START[:2] + CRASH + ["MANAGER_EXITING"], 1)
+        strays = [int(line) for line in (notes / "strays").read_text().split()]
+        self.assertEqual(len(strays), 3)
+        self.assertFalse((notes / "survivors").exists(), "a daemon was there when its module was started again")
+        self.assertEqual([pid for pid in strays if alive(pid)], [])
 
     def test_others_keep_everests_rule(self):
         self.begin({"policy": "always"})

@@ -61,6 +61,8 @@ TEST_CASE("a module without capabilities is refused what it has no business with
     CHECK(refused([] { return ::syscall(SYS_kexec_file_load, -1, -1, 0, "", 0); }) == EPERM);
     CHECK(refused([] { return ::mount("none", "/proc", "proc", 0, nullptr); }) == EPERM);
     CHECK(refused([] { return ::syscall(SYS_prlimit64, ::getppid(), RLIMIT_CPU, nullptr, nullptr); }) == EPERM);
+    CHECK(refused([] { return ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); }) == EPERM);
+    CHECK(refused([] { return ::syscall(SYS_prctl, 0x100000000UL | PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); }) == EPERM);
     CHECK(refused([] { return ::ioctl(0, TIOCSTI, "x"); }) == EPERM);
     CHECK(refused([] { return ::syscall(SYS_ioctl, 0, 0x100000000UL | TIOCSTI, "x"); }) == EPERM);
 }
@@ -102,6 +104,8 @@ TEST_CASE("what modules live on is allowed")
               return ::waitpid(child, nullptr, 0);
           }) == 0);
     CHECK(error([] { return ::unshare(CLONE_FILES); }) == 0);
+    CHECK(error([] { return ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }) == 0);
+    CHECK(error([] { return ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0); }) == 0);
     CHECK(error([] {
               rlimit limit{};
               return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? ::setrlimit(RLIMIT_NOFILE, &limit) : -1;

@@ -4,12 +4,14 @@
 #include "launcher/control.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/protocol.hpp"
+#include "launcher/signal_domain.hpp"
 #include "plans.hpp"
 #include "tests/root.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -21,8 +23,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-/// The real launcher program, for tests that play the manager over the socket.
+/// The real launcher program; the test plays the manager over the socket.
 namespace belay::launcher {
 
 /// The launcher as a child of this process. The pid it knows as the manager's is that of a child of its own that ends
@@ -32,7 +35,8 @@ class Running
 public:
     /// `preload`: a library for the launcher itself.
     /// `errors`: its standard error; -1: this process's.
-    explicit Running(const LaunchPlan& plan, const char* preload = "", int errors = -1)
+    /// `earlier_child`: a program that sleeps is a child of the launcher before that begins.
+    explicit Running(const LaunchPlan& plan, const char* preload = "", int errors = -1, bool earlier_child = false)
     {
         need_root();
         ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -44,7 +48,7 @@ public:
         pid = ::fork();
         REQUIRE(pid >= 0);
         if (pid == 0 && (errors < 0 || ::dup2(errors, STDERR_FILENO) >= 0))
-            become_launcher(memory.get(), other.get(), preload);
+            become_launcher(plan.signal_domain, memory.get(), other.get(), preload, earlier_child);
     }
     ~Running()
     {
@@ -91,8 +95,10 @@ private:
         return file;
     }
 
-    [[noreturn]] static void become_launcher(int plan, int socket, const char* preload)
+    [[noreturn]] static void become_launcher(bool domain, int plan, int socket, const char* preload, bool earlier_child)
     {
+        if (domain && !enter_signal_domain())
+            ::_exit(126);
         const pid_t manager = ::fork();
         if (manager == 0) {
             ::execl("/bin/sleep", "sleep", "0", nullptr);
@@ -102,6 +108,10 @@ private:
         ::fcntl(socket, F_SETFD, 0);
         if (*preload != '\0')
             ::setenv("LD_PRELOAD", preload, 1);
+        if (earlier_child && ::fork() == 0) {
+            ::execl("/bin/sleep", "sleep", "60", nullptr);
+            ::_exit(127);
+        }
         ::execl(BELAY_LAUNCHER, "launcher", "--plan-fd", std::to_string(plan).c_str(), "--control-fd",
                 std::to_string(socket).c_str(), "--manager-pid", std::to_string(manager).c_str(), nullptr);
         ::_exit(127);

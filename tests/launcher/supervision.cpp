@@ -147,24 +147,6 @@ TEST_CASE("a module that ignores SIGTERM is killed when the manager is gone")
     CHECK_FALSE(exists(module));
 }
 
-TEST_CASE("what a module starts ends with it, and what hides from it ends with the launcher")
-{
-    const Notes notes;
-    auto module = unprivileged({"/bin/sh", "-c",
-                                "sleep 60 & echo $! >child; setsid sh -c 'echo $$ >stray; exec sleep 60' & "
-                                "until [ -s stray ]; do :; done; read line"});
-    module.working_directory = notes.path.string();
-    Running launcher{plan_of({module})};
-    launcher.say(Start{});
-    launcher.expect<Started>();
-    launcher.expect<Exited>(); // its standard input is empty
-    CHECK(ends(notes.pid("child")));
-    CHECK(exists(notes.pid("stray")));
-    launcher.say(Finish{});
-    CHECK(launcher.exit_code() == 0);
-    CHECK_FALSE(exists(notes.pid("stray")));
-}
-
 TEST_CASE("when the launcher is killed, its modules die with it")
 {
     Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/signal_domain.hpp"
+
+#include "launcher/capability_sets.hpp"
+#include "launcher/descriptor.hpp"
+#include "launcher/landlock.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace belay::launcher {
+
+namespace {
+
+/// struct landlock_ruleset_attr of Linux 6.12, which Debian 12's header does not have.
+struct Attributes
+{
+    std::uint64_t handled_access_fs = 0;
+    std::uint64_t handled_access_net = 0;
+    std::uint64_t scoped = 1U << 1U; ///< LANDLOCK_SCOPE_SIGNAL
+};
+
+bool out_of_reach(pid_t pid) noexcept
+{
+    return ::kill(pid, 0) != 0 && errno == EPERM;
+}
+
+} // namespace
+
+bool wants_signal_domain(const LaunchPlan& plan) noexcept
+{
+    const auto isolated = [](const ProcessPlan& module) { return module.landlock.isolate; };
+    return !plan.modules.empty() && std::all_of(plan.modules.begin(), plan.modules.end(), isolated);
+}
+
+bool enter_signal_domain() noexcept
+{
+    if (landlock_abi() < landlock_scopes_abi)
+        return false;
+    const Attributes attributes;
+    const FileDescriptor ruleset{
+        static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0))};
+    return ruleset && ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
+}
+
+bool reaches_nobody_else() noexcept
+{
+    CapabilitySets sets;
+    const bool almighty =
+        ::geteuid() == 0 && read_capabilities(sets) == 0 && (sets.effective & capability(CAP_KILL)) != 0;
+    const pid_t parent = ::getppid(); // 0: it is in another pid namespace, and not to be asked about
+    return almighty && ::getpid() != 1 && parent > 0 && out_of_reach(1) && out_of_reach(parent);
+}
+
+} // namespace belay::launcher
