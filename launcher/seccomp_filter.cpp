@@ -100,9 +100,6 @@ constexpr std::array denied{
 constexpr std::array<std::uint64_t, 8> namespace_flags{CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
                                                        CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET, CLONE_NEWTIME};
 
-/// Of an argument that is an int.
-constexpr std::uint64_t all_the_kernel_reads = 0xffffffff;
-
 /// Typing on behalf of whoever reads the terminal.
 constexpr std::array<std::uint64_t, 2> terminal_requests{TIOCSTI, TIOCLINUX};
 
