@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/plan.hpp"
+#include "launcher/protocol.hpp"
+
 #include <string>
 
 namespace belay::manager {
@@ -10,5 +13,8 @@ namespace belay::manager {
 
 /// How a process ended, for people: "exit code 3", "killed by SIGSEGV (11), core dumped". `status` is wait(2)'s.
 [[nodiscard]] std::string describe_exit(int status);
+
+/// The same, and whether the kernel did it: "killed by the kernel: out of memory (memory.max 256M)".
+[[nodiscard]] std::string describe_exit(const launcher::Exited& exited, const launcher::ProcessPlan& plan);
 
 } // namespace belay::manager

@@ -252,7 +252,7 @@ void Supervisor::on_exited(const launcher::Exited& exited)
         return on_launcher_gone("a module ended that is not in the plan");
     timeline_.record("exited", *id, exited.pid, monotonic_ns());
     running_.erase(exited.module);
-    const auto how = describe_exit(exited.status);
+    const auto how = describe_exit(exited, plan_.modules[exited.module]);
     if (lifecycle_.stopping()) {
         all_clean_ = all_clean_ && exited.status == 0;
         log_->debug("{} (pid {}): ended: {}", *id, exited.pid, how);
