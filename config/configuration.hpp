@@ -3,6 +3,7 @@
 
 #include "config/diagnostics.hpp"
 #include "config/policy.hpp"
+#include "launcher/delegation.hpp"
 #include "launcher/plan.hpp"
 
 #include <nlohmann/json.hpp>
@@ -103,6 +104,7 @@ struct PlanOptions
     bool root = false;                 ///< the effective uid is 0
     launcher::CapabilityMask held = 0; ///< the permitted set of this process: what can be granted
     int landlock_abi = 0;              ///< the kernel's (launcher/landlock.hpp); 0: none
+    launcher::Delegation delegation;   ///< of this process
     bool prefix_output = false;
     bool checking = false;   ///< `--check`: users and programs that are missing on this machine are warnings
     uid_t trusted_owner = 0; ///< `--trust-files-of`

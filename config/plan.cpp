@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/capabilities.hpp"
+#include "config/control_group.hpp"
 #include "config/executable.hpp"
 #include "config/identity.hpp"
 #include "config/process_limit.hpp"
@@ -39,6 +40,7 @@ public:
         launcher::LaunchPlan plan;
         plan.trusted_owner = options_.trusted_owner;
         plan.prefix_output = options_.prefix_output;
+        plan.cgroup = options_.delegation.directory;
         resolve_run_as_user();
         for (const auto& [id, module] : configuration_.modules)
             if (!module.standalone && !module.ignored)
@@ -203,6 +205,7 @@ private:
                  "module `" + module.id + "` declares capabilities, but without run_as_user it stays root with them",
                  "set `run_as_user` under `settings`");
         set_limits(process, module.policy.limits);
+        settle_control_group(options_, diagnostics_, ControlGroup::of_module, process);
         if (process.change_identity)
             limit_processes(process);
         const bool guarded = identity.has_value() || declared;
@@ -231,6 +234,7 @@ private:
         const auto identity = identity_of("manager", configuration_.manager);
         set_identity(process, identity);
         set_limits(process, configuration_.manager.limits);
+        settle_control_group(options_, diagnostics_, ControlGroup::none, process);
         process.privileges = options_.root ? launcher::Privileges::exact : launcher::Privileges::exact_without_setpcap;
         // A manager that stays root must still reach the broker's socket and the status FIFO of other users.
         if (options_.root && !identity)

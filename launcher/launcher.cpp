@@ -81,8 +81,12 @@ int Launcher::run()
     while (!done())
         wait();
     const auto timeout = static_cast<int>(plan_.stop_timeout_ms);
+    for (std::size_t i = 0; i < modules_.size(); ++i)
+        signal_tree(i, SIGKILL);
     const auto reach = plan_.signal_domain && reaches_nobody_else() ? Reach::everybody : Reach::children;
-    if (!kill_leftovers(equipment_.signals.get(), timeout, reach)) {
+    const bool nobody_left = kill_leftovers(equipment_.signals.get(), timeout, reach);
+    equipment_.control_groups.remove();
+    if (!nobody_left) {
         complain("some processes did not end within %d ms of SIGKILL", timeout);
         return exit_code_ == 0 ? 1 : exit_code_;
     }
@@ -91,7 +95,7 @@ int Launcher::run()
 
 bool Launcher::done() const
 {
-    const auto running = [](const Module& module) { return module.pid != 0; };
+    const auto running = [](const Module& module) { return module.pid != 0 || module.ending; };
     return state_ != State::running && std::none_of(modules_.begin(), modules_.end(), running) &&
            (state_ == State::stopping || equipment_.manager == 0);
 }
@@ -102,17 +106,20 @@ void Launcher::wait()
     polled_[1] = {equipment_.signals.get(), POLLIN, 0};
     const auto own = [&](std::size_t i) { return &polled_[fixed_descriptors + module_descriptors * i]; };
     for (std::size_t i = 0; i < modules_.size(); ++i) {
-        own(i)[0] = {modules_[i].status.get(), POLLIN, 0};
+        own(i)[0] = modules_[i].ending ? pollfd{equipment_.control_groups.events(i), POLLPRI, 0}
+                                       : pollfd{modules_[i].status.get(), POLLIN, 0};
         own(i)[1] = {modules_[i].denied.descriptor(), POLLIN, 0};
     }
     const auto now = monotonic_ns();
-    const timespec timeout = to_timespec(deadline_ns_ > now && !unreaped_ ? deadline_ns_ - now : 0);
-    const bool endless = deadline_ns_ == 0 && !unreaped_;
+    const auto until = std::min(deadline_ns_ - 1, patience_ns_ - 1); // 0, which is never, becomes the largest
+    const timespec timeout = to_timespec(until >= now && !unreaped_ ? until + 1 - now : 0);
+    const bool endless = deadline_ns_ == 0 && patience_ns_ == 0 && !unreaped_;
     if (::ppoll(polled_.data(), polled_.size(), endless ? nullptr : &timeout, nullptr) < 0)
         return; // EINTR cannot happen with every handled signal blocked, and is harmless
     for (std::size_t i = 0; i < modules_.size(); ++i) {
+        const auto number = static_cast<std::uint32_t>(i);
         if (own(i)[0].revents != 0)
-            resolve_start(static_cast<std::uint32_t>(i));
+            modules_[i].ending ? tell_end(number) : resolve_start(number);
         if (own(i)[1].revents != 0)
             modules_[i].denied.judge(own(i)[1].revents, modules_[i].pid);
     }
@@ -122,6 +129,8 @@ void Launcher::wait()
         read_control();
     if (unreaped_)
         reap();
+    if (patience_ns_ != 0 && monotonic_ns() >= patience_ns_)
+        tell_all_ends();
     if (deadline_ns_ != 0 && monotonic_ns() >= deadline_ns_)
         reach_deadline();
 }
@@ -162,6 +171,8 @@ void Launcher::reap()
     unreaped_ = count == ends_at_once;
     if (count > 0)
         kill_orphans();
+    if (patience_ns_ != 0)
+        tell_all_ends();
 }
 
 void Launcher::kill_orphans()
@@ -179,7 +190,7 @@ void Launcher::module_ended(std::uint32_t number)
         resolve_start(number);
     if (module.pid == 0)
         return;
-    ::kill(-module.pid, SIGKILL); // what it started ends with it
+    signal_tree(number, SIGKILL); // what it started ends with it
     int status = 0;
     rusage usage{};
     ::wait4(module.pid, &status, 0, &usage);
@@ -187,14 +198,39 @@ void Launcher::module_ended(std::uint32_t number)
     const pid_t pid = std::exchange(module.pid, 0);
     module.pidfd.reset();
     module.denied.stop();
-    if (module.executed)
-        tell(Exited{.module = number,
+    if (!module.executed)
+        return;
+    module.ending = true;
+    module.ended = {.module = number,
                     .pid = pid,
                     .status = status,
                     .user_us = microseconds(usage.ru_utime),
                     .system_us = microseconds(usage.ru_stime),
                     .max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss),
-                    .system_call = module.denied.number()});
+                    .system_call = module.denied.number(),
+                    .out_of_memory = equipment_.control_groups.take_oom_kills(number)};
+    if (patience_ns_ == 0)
+        patience_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
+}
+
+/// A successor must not meet what is left of this one, which has been killed but may take its time.
+void Launcher::tell_end(std::uint32_t number)
+{
+    auto& module = modules_[number];
+    const bool some_left = unreaped_ || equipment_.control_groups.populated(number);
+    if (some_left && monotonic_ns() < patience_ns_)
+        return;
+    if (std::exchange(module.ending, false))
+        tell(module.ended);
+    if (std::none_of(modules_.begin(), modules_.end(), [](const Module& one) { return one.ending; }))
+        patience_ns_ = 0;
+}
+
+void Launcher::tell_all_ends()
+{
+    for (std::uint32_t number = 0; number < modules_.size(); ++number)
+        if (modules_[number].ending)
+            tell_end(number);
 }
 
 void Launcher::resolve_start(std::uint32_t number)
@@ -263,12 +299,14 @@ void Launcher::dispatch(const Packet& packet)
 void Launcher::start(const Packet& packet)
 {
     const auto request = packet.as<Start>();
-    if (request.module >= modules_.size() || modules_[request.module].pid != 0)
+    if (request.module >= modules_.size() || modules_[request.module].pid != 0 || modules_[request.module].ending)
         return lose_manager("asked to start a module that does not exist or runs already");
     auto& module = modules_[request.module];
     module = Module{};
     module.forked_ns = monotonic_ns();
-    auto spawned = spawn(equipment_.starts[request.module].start(), plan_.prefix_output);
+    const auto leaf = equipment_.control_groups.make_leaf(request.module);
+    auto spawned = !leaf ? tl::unexpected(leaf.error())
+                         : spawn(equipment_.starts[request.module].start(), plan_.prefix_output, leaf->get());
     if (!spawned)
         return tell(StartFailed{
             .module = request.module, .stage = static_cast<std::uint32_t>(StageId::fork), .error = spawned.error()});
@@ -284,8 +322,10 @@ void Launcher::signal(const Packet& packet)
     if (request.module >= modules_.size() || !allowed_signal(request.signal) || request.scope > Scope::tree)
         return lose_manager("asked for a signal that it may not send");
     const auto pid = modules_[request.module].pid;
-    if (pid != 0)
-        ::kill(request.scope == Scope::tree ? -pid : pid, request.signal);
+    if (pid != 0 && request.scope == Scope::tree)
+        signal_tree(request.module, request.signal);
+    else if (pid != 0)
+        ::kill(pid, request.signal);
 }
 
 void Launcher::heartbeat(const Packet& packet)
@@ -336,11 +376,19 @@ void Launcher::lose_manager(const char* why)
 
 void Launcher::signal_all(int number)
 {
-    for (const auto& module : modules_) {
-        // A child that has not come to setsid(2) yet has no group of its own.
-        if (module.pid != 0 && ::kill(-module.pid, number) != 0)
-            ::kill(module.pid, number);
-    }
+    for (std::size_t i = 0; i < modules_.size(); ++i)
+        if (modules_[i].pid != 0)
+            signal_tree(i, number);
+}
+
+void Launcher::signal_tree(std::size_t number, int signal)
+{
+    const auto pid = modules_[number].pid;
+    if (signal == SIGKILL)
+        equipment_.control_groups.kill(number);
+    // A child that has not come to setsid(2) yet has no group of its own.
+    if (pid != 0 && ::kill(-pid, signal) != 0)
+        ::kill(pid, signal);
 }
 
 void Launcher::reach_deadline()

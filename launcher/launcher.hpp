@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/cgroup.hpp"
 #include "launcher/control.hpp"
 #include "launcher/denied_calls.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/module_start.hpp"
 #include "launcher/plan.hpp"
+#include "launcher/protocol.hpp"
 #include "launcher/service_manager.hpp"
 
 #include <deque>
@@ -23,6 +25,7 @@ struct Equipment
     pid_t manager = 0;                ///< a child of this process
     std::deque<PreparedStart> starts; ///< by module number
     ServiceManager service_manager;
+    ControlGroups control_groups;
 };
 
 /// The root half: starts, signals and reaps what the plan names when the manager asks for it, in one loop that sleeps
@@ -50,7 +53,9 @@ private:
     {
         pid_t pid = 0; ///< 0: not running
         bool executed = false;
+        bool ending = false; ///< `ended` is told when nobody is left in its control group
         std::uint64_t forked_ns = 0;
+        Exited ended;
         FileDescriptor pidfd, status, output;
         DeniedCalls denied;
     };
@@ -64,6 +69,8 @@ private:
     void reap();
     void resolve_start(std::uint32_t number);
     void module_ended(std::uint32_t number);
+    void tell_end(std::uint32_t number);
+    void tell_all_ends();
     void kill_orphans();
 
     void dispatch(const Packet& packet);
@@ -76,6 +83,7 @@ private:
     template <typename Message>
     void tell(const Message& message, std::span<const int> descriptors = {});
     void lose_manager(const char* why);
+    void signal_tree(std::size_t number, int signal);
     void signal_all(int number);
     void reach_deadline();
     [[nodiscard]] bool done() const;
@@ -89,6 +97,7 @@ private:
     bool unreaped_ = false;       ///< there may be more, for which no SIGCHLD comes
     State state_ = State::running;
     std::uint64_t deadline_ns_ = 0; ///< CLOCK_MONOTONIC; 0: none
+    std::uint64_t patience_ns_ = 0; ///< CLOCK_MONOTONIC; when ends are told in any case; 0: none is due
     int exit_code_ = 1;
 };
 

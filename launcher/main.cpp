@@ -117,7 +117,8 @@ Result<int> launch(const Arguments& arguments)
                         .signals = {},
                         .manager = arguments.manager,
                         .starts = {},
-                        .service_manager = ServiceManager{::getenv("NOTIFY_SOCKET")}};
+                        .service_manager = ServiceManager{::getenv("NOTIFY_SOCKET")},
+                        .control_groups = {}};
     const FileDescriptor plan_file{arguments.plan};
     const auto null_device = settle_descriptors();
     if (!null_device)
@@ -130,6 +131,10 @@ Result<int> launch(const Arguments& arguments)
     if (!signals)
         return tl::unexpected(signals.error());
     equipment.signals = std::move(*signals);
+    auto groups = ControlGroups::create(*plan);
+    if (!groups)
+        return tl::unexpected(groups.error());
+    equipment.control_groups = std::move(*groups);
     CapabilitySets sets;
     if (const int error = read_capabilities(sets); error != 0)
         return failure("read its capabilities", error);

@@ -108,8 +108,8 @@ struct Exited
     std::uint64_t user_us = 0;   ///< CPU time
     std::uint64_t system_us = 0; ///< CPU time
     std::uint64_t max_rss_kb = 0;
-    std::int32_t system_call = -1; ///< number; -1: none
-    std::uint32_t reserved = 0;
+    std::int32_t system_call = -1;   ///< number; -1: none
+    std::uint32_t out_of_memory = 0; ///< so many of the module's processes were killed by the kernel for want of memory
 };
 
 struct SignalReceived

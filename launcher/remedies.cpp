@@ -51,6 +51,9 @@ constexpr std::array remedies{
     Remedy{StageId::execution, ENOEXEC, "the program is for another machine, or a script without #!"},
     Remedy{StageId::execution, ENOENT, "its dynamic loader is not installed"},
     Remedy{StageId::execution, EAGAIN, "the user has too many processes; raise LimitNPROC="},
+    Remedy{StageId::fork, EBUSY, "what was left of it in its control group has been killed and does not end"},
+    Remedy{StageId::fork, ENODEV, "somebody removed the module's control group; leave what is below Belay's own to it"},
+    Remedy{StageId::fork, EACCES, "the delegated control group does not belong to the launcher's user"},
     Remedy{StageId::fork, EAGAIN, "too many processes; raise TasksMax= or LimitNPROC="},
 };
 

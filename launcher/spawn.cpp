@@ -36,7 +36,7 @@ tl::expected<Pipe, int> make_pipe() noexcept
 
 } // namespace
 
-tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output) noexcept
+tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output, int control_group) noexcept
 {
     auto status = make_status_channel();
     if (!status)
@@ -50,6 +50,10 @@ tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output) noe
     arguments.flags = CLONE_PIDFD;
     arguments.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
     arguments.exit_signal = SIGCHLD;
+    if (control_group >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = static_cast<unsigned>(control_group);
+    }
     const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
     if (pid < 0)
         return tl::unexpected(errno);

@@ -141,6 +141,7 @@ int check(const config::Configuration& configuration, const Options& options, co
                                         {.root = true,
                                          .held = launcher::all_capabilities(),
                                          .landlock_abi = launcher::landlock_abi(),
+                                         .delegation = launcher::find_delegation(),
                                          .prefix_output = false,
                                          .checking = true,
                                          .trusted_owner = owner.value_or(uid_t{0}),

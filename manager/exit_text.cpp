@@ -3,12 +3,36 @@
 
 #include "config/system_calls.hpp"
 
+#include <array>
+#include <charconv>
 #include <csignal>
 #include <cstring>
 
 #include <sys/wait.h>
 
 namespace belay::manager {
+
+namespace {
+
+/// "memory.max 256M", as belay.yaml has it.
+std::string memory_limit(const launcher::ProcessPlan& plan)
+{
+    constexpr std::array units{"", "K", "M", "G", "T"};
+    constexpr std::uint64_t step = 1024;
+    for (const auto& setting : plan.cgroup) {
+        std::uint64_t bytes = 0;
+        if (setting.file != "memory.max" ||
+            std::from_chars(setting.value.data(), setting.value.data() + setting.value.size(), bytes).ec != std::errc{})
+            continue;
+        std::size_t unit = 0;
+        for (; bytes >= step && bytes % step == 0 && unit + 1 < units.size(); ++unit)
+            bytes /= step;
+        return "memory.max " + std::to_string(bytes) + units[unit];
+    }
+    return "of the whole machine or service";
+}
+
+} // namespace
 
 std::string signal_name(int signal)
 {
@@ -30,6 +54,17 @@ std::string describe_exit(int status, std::int32_t system_call)
     const int signal = WTERMSIG(status);
     return "killed by " + signal_name(signal) + " (" + std::to_string(signal) + ")" +
            (WCOREDUMP(status) ? ", core dumped" : "");
+}
+
+std::string describe_exit(const launcher::Exited& exited, const launcher::ProcessPlan& plan)
+{
+    const auto how = describe_exit(exited.status, exited.system_call);
+    if (exited.out_of_memory == 0)
+        return how;
+    const auto why = "out of memory (" + memory_limit(plan) + ')';
+    if (WIFSIGNALED(exited.status) && WTERMSIG(exited.status) == SIGKILL)
+        return "killed by the kernel: " + why;
+    return how + ", after the kernel killed a process of it: " + why;
 }
 
 std::string explain_system_call(std::int32_t system_call, const std::string& module)

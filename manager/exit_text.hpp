@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/plan.hpp"
+#include "launcher/protocol.hpp"
+
 #include <cstdint>
 #include <string>
 
@@ -15,5 +18,8 @@ namespace belay::manager {
 
 /// The last of these, why, and what to do about it.
 [[nodiscard]] std::string explain_system_call(std::int32_t system_call, const std::string& module);
+
+/// The same, and whether the kernel did it: "killed by the kernel: out of memory (memory.max 256M)".
+[[nodiscard]] std::string describe_exit(const launcher::Exited& exited, const launcher::ProcessPlan& plan);
 
 } // namespace belay::manager

@@ -50,6 +50,7 @@ Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuratio
                                   {.root = ::geteuid() == 0,
                                    .held = held.permitted,
                                    .landlock_abi = launcher::landlock_abi(),
+                                   .delegation = launcher::find_delegation(),
                                    .prefix_output = ::isatty(STDERR_FILENO) == 1,
                                    .checking = false,
                                    .trusted_owner = *owner,

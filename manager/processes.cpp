@@ -175,7 +175,7 @@ void Processes::on_exited(const launcher::Exited& exited)
     end.pid = exited.pid;
     end.status = exited.status;
     end.late = found->second.late;
-    end.how = (end.late ? "not ready in time, " : "") + describe_exit(exited.status, exited.system_call);
+    end.how = (end.late ? "not ready in time, " : "") + describe_exit(exited, plan_.modules[exited.module]);
     end.ran = std::chrono::nanoseconds{now - found->second.executed_ns};
     running_.erase(found);
     if (exited.system_call >= 0)

@@ -24,10 +24,12 @@ const std::string text = "settings: {run_as_user: daemon, mqtt_broker_socket_pat
 
 struct Planned
 {
-    Planned(const std::string& belay_yaml, const std::string& configuration = text)
+    explicit Planned(const std::string& belay_yaml, const std::string& configuration = text,
+                     const launcher::Delegation& delegation = {"/sys/fs/cgroup/b", {"cpu", "memory", "pids"}})
     {
         options.root = true;
         options.landlock_abi = 7;
+        options.delegation = delegation;
         options.held = ~launcher::CapabilityMask{0};
         prefix.write("etc/everest/belay.yaml", belay_yaml);
         const auto loaded = prefix.load(configuration);
@@ -80,9 +82,35 @@ TEST_CASE("priorities and control groups by systemd's names")
                                                                  {"cpu.weight", "50"},
                                                                  {"memory.high", "max"},
                                                                  {"memory.max", "67108864"},
-                                                                 {"pids.max", "20"}});
+                                                                 {"pids.max", "20"},
+                                                                 {"memory.oom.group", "1"}});
     CHECK(Planned{modules("limits: {IOSchedulingPriority: 2}")}.module().priorities.io ==
           (IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | 2));
+}
+
+TEST_CASE("what no control group is delegated for has no effect, and that is said")
+{
+    const auto limits =
+        modules("limits: {MemoryMax: 64M, TasksMax: 20, Nice: 3}") + "manager: {limits: {CPUWeight: 50}}\n";
+    Planned whole{limits};
+    CHECK(whole.module().cgroup == std::vector<launcher::CgroupSetting>{
+                                       {"memory.max", "67108864"}, {"pids.max", "20"}, {"memory.oom.group", "1"}});
+    CHECK(whole.plan->cgroup == "/sys/fs/cgroup/b");
+    CHECK_THAT(whole.prefix.text(), Catch::Contains("`CPUWeight` of `manager` has no effect"));
+    CHECK_THAT(whole.prefix.text(), !Catch::Contains("MemoryMax"));
+    Planned partly{limits, text, {"/sys/fs/cgroup/b", {"pids"}}};
+    CHECK(partly.module().cgroup == std::vector<launcher::CgroupSetting>{{"pids.max", "20"}});
+    CHECK_THAT(partly.prefix.text(),
+               Catch::Contains("`MemoryMax` of `a` has no effect: the controller `memory` is not in "
+                               "/sys/fs/cgroup/b/cgroup.controllers"));
+    Planned none{limits, text, {}};
+    CHECK(none.module().cgroup.empty());
+    CHECK(none.module().priorities.nice == 3);
+    CHECK(none.plan->cgroup.empty());
+    CHECK_THAT(
+        none.prefix.text(),
+        Catch::Contains("`MemoryMax`, `TasksMax` of `a` has no effect: no control group is delegated to Belay") &&
+            Catch::Contains("Delegate=yes"));
 }
 
 TEST_CASE("each key is taken from the most specific entry that has it")

@@ -5,6 +5,7 @@
 #include "launcher/descriptor.hpp"
 #include "launcher/protocol.hpp"
 #include "launcher/signal_domain.hpp"
+#include "launcher/stages.hpp"
 #include "plans.hpp"
 #include "tests/root.hpp"
 
@@ -28,8 +29,8 @@
 /// The real launcher program; the test plays the manager over the socket.
 namespace belay::launcher {
 
-/// The launcher as a child of this process. The pid it knows as the manager's is that of a child of its own that ends
-/// at once; this process holds the socket.
+/// The launcher as a child of this process, in the plan's control group and signal domain. The pid it knows as the
+/// manager's is that of a child of its own that ends at once; this process holds the socket.
 class Running
 {
 public:
@@ -48,7 +49,7 @@ public:
         pid = ::fork();
         REQUIRE(pid >= 0);
         if (pid == 0 && (errors < 0 || ::dup2(errors, STDERR_FILENO) >= 0))
-            become_launcher(plan.signal_domain, memory.get(), other.get(), preload, earlier_child);
+            become_launcher(plan, memory.get(), other.get(), preload, earlier_child);
     }
     ~Running()
     {
@@ -67,8 +68,16 @@ public:
     {
         pollfd entry{control.get(), POLLIN, 0};
         REQUIRE(::poll(&entry, 1, 10000) == 1);
+        Packet packet;
+        const auto size = ::recv(control.get(), packet.bytes.data(), packet.bytes.size(), 0); // without its descriptors
+        REQUIRE(size > 0);
         Message message;
-        REQUIRE(::recv(control.get(), &message, sizeof message, 0) == static_cast<ssize_t>(sizeof message));
+        if (packet.as<Opcode>() == Opcode::start_failed && message.opcode != Opcode::start_failed) {
+            const auto failed = packet.as<StartFailed>();
+            FAIL(explain({static_cast<StageId>(failed.stage), failed.error}));
+        }
+        REQUIRE(size == static_cast<ssize_t>(sizeof message));
+        message = packet.as<Message>();
         REQUIRE(message.opcode == Message{}.opcode);
         return message;
     }
@@ -95,9 +104,12 @@ private:
         return file;
     }
 
-    [[noreturn]] static void become_launcher(bool domain, int plan, int socket, const char* preload, bool earlier_child)
+    [[noreturn]] static void become_launcher(const LaunchPlan& wanted, int plan, int socket, const char* preload,
+                                             bool earlier_child)
     {
-        if (domain && !enter_signal_domain())
+        if (wanted.signal_domain && !enter_signal_domain())
+            ::_exit(126);
+        if (!wanted.cgroup.empty() && !(std::ofstream{wanted.cgroup + "/cgroup.procs"} << 0 << std::flush))
             ::_exit(126);
         const pid_t manager = ::fork();
         if (manager == 0) {

@@ -212,6 +212,17 @@ TEST_CASE("how a process ended is said in words")
     CHECK(describe_exit(3 << 8) == "exit code 3");
     CHECK(describe_exit(SIGKILL) == "killed by SIGKILL (9)");
     CHECK(describe_exit(SIGSEGV | 0x80) == "killed by SIGSEGV (11), core dumped");
+    launcher::ProcessPlan plan;
+    launcher::Exited exited{.status = SIGKILL};
+    CHECK(describe_exit(exited, plan) == "killed by SIGKILL (9)");
+    exited.out_of_memory = 1;
+    CHECK(describe_exit(exited, plan) == "killed by the kernel: out of memory (of the whole machine or service)");
+    plan.cgroup = {{"memory.max", "268435456"}, {"memory.oom.group", "1"}};
+    CHECK(describe_exit(exited, plan) == "killed by the kernel: out of memory (memory.max 256M)");
+    plan.cgroup = {{"memory.max", "1000"}};
+    exited.status = 3 << 8;
+    CHECK(describe_exit(exited, plan) ==
+          "exit code 3, after the kernel killed a process of it: out of memory (memory.max 1000)");
 }
 
 TEST_CASE("a forbidden system call is named, with its group and what to do about it")
