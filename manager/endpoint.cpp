@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/endpoint.hpp"
 
+#include "launcher/capability_sets.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 
 #include <arpa/inet.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <sys/socket.h>
@@ -152,6 +156,24 @@ std::string explain_denied(const std::string& socket_path, const Visitor& visito
         text += std::string{closed_to_group ? "; a" : "A"} + "dd the user " + user + " to the group " + group +
                 " (`usermod -aG " + group + " " + user + "`)";
     return text + ".";
+}
+
+std::vector<std::string> denied_modules(const std::string& socket_path, const launcher::LaunchPlan& plan)
+{
+    std::map<std::string, std::string> modules_by_reason;
+    for (const auto& module : plan.modules) {
+        if (module.privileges == launcher::Privileges::kept)
+            continue; // it is what the launcher is
+        const bool override = (module.capabilities & launcher::capability(CAP_DAC_OVERRIDE)) != 0;
+        const auto reason = explain_denied(socket_path, {module.uid, module.gid, module.groups, override});
+        if (auto& modules = modules_by_reason[reason]; !reason.empty())
+            modules += (modules.empty() ? "" : ", ") + module.id;
+    }
+    modules_by_reason.erase(std::string{});
+    std::vector<std::string> result;
+    for (const auto& [reason, modules] : modules_by_reason)
+        result.push_back(modules + ": the broker will be out of reach: " + reason);
+    return result;
 }
 
 } // namespace belay::manager

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/configuration.hpp"
+#include "launcher/plan.hpp"
 
 #include <tl/expected.hpp>
 
@@ -35,5 +36,8 @@ struct Visitor
 /// Why `visitor` may not connect to the broker's socket: the mode and owner of what is in the way, who it is, and the
 /// remedy. Empty if nothing is known to be in the way. Where an access control list (acl(5)) decides, nothing is said.
 [[nodiscard]] std::string explain_denied(const std::string& socket_path, const Visitor& visitor);
+
+/// A sentence for each user and set of groups of `plan` that may not connect: "slac, store: …".
+[[nodiscard]] std::vector<std::string> denied_modules(const std::string& socket_path, const launcher::LaunchPlan& plan);
 
 } // namespace belay::manager

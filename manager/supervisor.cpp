@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/supervisor.hpp"
 
+#include "manager/endpoint.hpp"
 #include "manager/exit_text.hpp"
 
 #include <cstring>
@@ -148,6 +149,9 @@ void Supervisor::say(std::string_view line)
 /// Whoever is started again reads what its predecessor read.
 void Supervisor::start_modules()
 {
+    if (const auto& socket = configuration_.settings.broker.socket_path; !socket.empty())
+        for (const auto& sentence : denied_modules(socket, plan_))
+            log_->warn("{}", sentence);
     conversation_.publish_again();
     all_clean_ = true;
     const auto modules = counted(plan_.modules.size(), "module");

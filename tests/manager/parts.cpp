@@ -253,6 +253,18 @@ TEST_CASE("a socket that may not be connected to is explained")
     CHECK(explain({nobody, nobody, {}, true}).empty());
     REQUIRE(fchmod(file.get(), 0660) == 0);
     CHECK(explain({nobody, nobody, {getegid()}, false}).empty());
+    belay::launcher::LaunchPlan plan;
+    plan.modules.resize(3);
+    for (auto& module : plan.modules) {
+        module.privileges = belay::launcher::Privileges::exact;
+        module.uid = module.gid = nobody;
+    }
+    plan.modules[0].id = "a";
+    plan.modules[1].id = "b";
+    plan.modules[2].groups = {getegid()};
+    const auto denied = denied_modules(path.string(), plan);
+    REQUIRE(denied.size() == 1);
+    CHECK_THAT(denied[0], Catch::StartsWith("a, b: the broker will be out of reach: " + path.string()));
     std::filesystem::remove(path);
     CHECK(explain({nobody, nobody, {}, false}).empty()); // it is not there; that is said elsewhere
 }
