@@ -69,6 +69,16 @@ json environment()
     return result;
 }
 
+/// Of cgroups(7), version 2.
+std::string control_group()
+{
+    std::ifstream file{"/proc/self/cgroup"};
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with("0::"))
+            return line.substr(3);
+    return {};
+}
+
 json limits()
 {
     json result;
@@ -163,6 +173,7 @@ json inside(int argc, char** argv)
                 {"descriptors", descriptors()},
                 {"environment", environment()},
                 {"limits", limits()},
+                {"control_group", control_group()},
                 {"pid", ::getpid()},
                 {"ppid", ::getppid()},
                 {"sid", ::getsid(0)},

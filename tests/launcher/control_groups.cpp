@@ -2,6 +2,7 @@
 //
 // The real launcher in a delegated directory of the machine's own cgroup v2. The settings are such as need no
 // controller; those of memory, pids and cpu are tests/system's.
+#include "delegated.hpp"
 #include "launcher/delegation.hpp"
 #include "processes.hpp"
 #include "running.hpp"
@@ -10,81 +11,10 @@
 
 using namespace belay;
 using namespace belay::launcher;
+using launcher_tests::Delegated;
 namespace fs = std::filesystem;
 
 namespace {
-
-fs::path mount_point()
-{
-    std::ifstream mounts{"/proc/self/mounts"};
-    std::string device;
-    std::string target;
-    std::string type;
-    for (std::string rest; mounts >> device >> target >> type && std::getline(mounts, rest);)
-        if (type == "cgroup2")
-            return target;
-    return {};
-}
-
-/// A directory of cgroup v2, delegated as systemd does it. `path` is empty where there is no cgroup v2 to work in.
-class Delegated
-{
-public:
-    Delegated()
-    {
-        need_root();
-        static int count = 0;
-        const auto mount = mount_point();
-        const auto wanted = mount / ("belay-test-" + std::to_string(::getpid()) + '-' + std::to_string(++count));
-        if (mount.empty() || ::mkdir(wanted.c_str(), 0755) != 0) {
-            WARN("not tested: there is no cgroup v2 to work in");
-            return;
-        }
-        path = wanted;
-        REQUIRE(::setxattr(path.c_str(), "trusted.delegate", "1", 1, 0) == 0);
-    }
-    ~Delegated()
-    {
-        if (path.empty())
-            return;
-        std::ofstream{path / "cgroup.kill"} << 1;
-        comes_true([&] { return read("cgroup.events").starts_with("populated 0"); });
-        for (const auto& entry : fs::directory_iterator{path})
-            if (entry.is_directory()) {
-                ::rmdir((entry.path() / "run").c_str());
-                ::rmdir(entry.path().c_str());
-            }
-        ::rmdir(path.c_str());
-    }
-    Delegated(const Delegated&) = delete;
-    Delegated& operator=(const Delegated&) = delete;
-    Delegated(Delegated&&) = delete;
-    Delegated& operator=(Delegated&&) = delete;
-
-    [[nodiscard]] std::string read(const std::string& file) const
-    {
-        std::ifstream stream{path / file};
-        return {std::istreambuf_iterator<char>{stream}, {}};
-    }
-
-    [[nodiscard]] std::vector<std::string> groups() const
-    {
-        std::vector<std::string> result;
-        for (const auto& entry : fs::directory_iterator{path})
-            if (entry.is_directory())
-                result.push_back(entry.path().filename().string());
-        return result;
-    }
-
-    [[nodiscard]] LaunchPlan plan(std::vector<ProcessPlan> modules) const
-    {
-        auto result = plan_of(std::move(modules));
-        result.cgroup = path.string();
-        return result;
-    }
-
-    fs::path path;
-};
 
 std::string group_of(pid_t pid)
 {
