@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <utility>
 
 #include <sys/resource.h>
@@ -91,7 +92,7 @@ bool Launcher::done() const
 {
     const auto running = [](const Module& module) { return module.pid != 0; };
     return state_ != State::running && std::none_of(modules_.begin(), modules_.end(), running) &&
-           (state_ == State::stopping || equipment_.manager == 0);
+           (equipment_.manager == 0 || (state_ == State::stopping && deadline_ns_ == 0));
 }
 
 void Launcher::wait()
@@ -153,13 +154,28 @@ void Launcher::reap()
             ::waitpid(info.si_pid, nullptr, 0);
             std::replace(spared_.begin(), spared_.end(), info.si_pid, pid_t{0});
             if (info.si_pid == equipment_.manager)
-                equipment_.manager = 0; // its end of the socket says the rest
+                manager_ended(info);
         }
         info = {};
     }
     unreaped_ = count == ends_at_once;
     if (count > 0)
         kill_orphans();
+}
+
+/// Its end of the socket says that it is gone; here is why.
+void Launcher::manager_ended(const siginfo_t& info)
+{
+    equipment_.manager = 0;
+    if (equipment_.control)
+        read_control(); // its last word came before its end
+    if (state_ == State::finishing && info.si_code == CLD_EXITED)
+        return;
+    const char* name = info.si_code == CLD_EXITED ? nullptr : ::sigabbrev_np(info.si_status);
+    if (name != nullptr)
+        complain("the manager (pid %d) was killed by SIG%s (%d)", info.si_pid, name, info.si_status);
+    else
+        complain("the manager (pid %d) ended with exit code %d", info.si_pid, info.si_status);
 }
 
 void Launcher::kill_orphans()

@@ -8,6 +8,7 @@
 #include "launcher/plan.hpp"
 #include "launcher/service_manager.hpp"
 
+#include <csignal>
 #include <deque>
 #include <vector>
 
@@ -64,6 +65,7 @@ private:
     void reap();
     void resolve_start(std::uint32_t number);
     void module_ended(std::uint32_t number);
+    void manager_ended(const siginfo_t& info);
     void kill_orphans();
 
     void dispatch(const Packet& packet);
