@@ -37,6 +37,13 @@ std::uint64_t microseconds(const timeval& time)
     return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_usec);
 }
 
+/// A child that has not come to setsid(2) yet has no group of its own.
+void send_signal(pid_t pid, int number, Scope scope)
+{
+    if (scope == Scope::process || ::kill(-pid, number) != 0)
+        ::kill(pid, number);
+}
+
 bool allowed_signal(int number)
 {
     return number == SIGTERM || number == SIGKILL || number == SIGABRT;
@@ -299,7 +306,7 @@ void Launcher::signal(const Packet& packet)
         return lose_manager("asked for a signal that it may not send");
     const auto pid = modules_[request.module].pid;
     if (pid != 0)
-        ::kill(request.scope == Scope::tree ? -pid : pid, request.signal);
+        send_signal(pid, request.signal, request.scope);
 }
 
 void Launcher::heartbeat(const Packet& packet)
@@ -350,11 +357,9 @@ void Launcher::lose_manager(const char* why)
 
 void Launcher::signal_all(int number)
 {
-    for (const auto& module : modules_) {
-        // A child that has not come to setsid(2) yet has no group of its own.
-        if (module.pid != 0 && ::kill(-module.pid, number) != 0)
-            ::kill(module.pid, number);
-    }
+    for (const auto& module : modules_)
+        if (module.pid != 0)
+            send_signal(module.pid, number, Scope::tree);
 }
 
 void Launcher::reach_deadline()
