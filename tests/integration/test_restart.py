@@ -83,7 +83,8 @@ class Restart(Case):
         self.assertEqual(before["example"], killed)
         report = [json.loads(one["payload"]) for one in self.observer.messages("standin/example/report")][-1]
         self.assertEqual((report["status"]["CapEff"], report["status"]["NoNewPrivs"]), ("0" * 16, "1"))
-        self.assertIn(f"example (pid {killed}): ended: killed by SIGKILL (9); restart 1 of 5 in 0.1 s", self.manager.log)
+        self.assertIn(f"example (pid {killed}): ended: killed by SIGKILL (9); restart 1 of 5 in 0.1 s",
+                      self.manager.log)
         late = self.events("executed")[-1]["t_ms"] - self.events("restarted")[-1]["t_ms"]
         self.assertLess(late, MOST_MS)
         self.manager.send(signal.SIGINT)
@@ -192,8 +193,8 @@ class All(Case):
         self.kill("example")
         self.check_successors(before, 2)
         self.assertEqual(self.manager.manager_pid(), own)
-        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended: killed by SIGKILL \(9\); restart 1 of 5: all modules are "
-                                           r"stopped, and started again 0\.1 s later")
+        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended: killed by SIGKILL \(9\); restart 1 of 5: all "
+                                           r"modules are stopped, and started again 0\.1 s later")
         self.manager.send(signal.SIGINT)
         self.check_end(START + CRASH + ["CRASH_RECOVERY_ATTEMPT:1/5"] + AGAIN + STOP, 0)
 
@@ -293,7 +294,8 @@ class Startup(Case):
         self.prefix.behave()
         self.manager.wait_for("ALL_MODULES_STARTED")
         self.assertRegex(self.manager.log, self.LATE)
-        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended: not ready in time, killed by SIGTERM \(15\); restart 1 of")
+        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended: not ready in time, killed by SIGTERM \(15\); "
+                                           r"restart 1 of")
         pid = self.manager.module_pids()["example"]
         time.sleep(0.6)  # longer than the timeout, which must not strike who was ready
         self.assertEqual(self.manager.module_pids()["example"], pid)
