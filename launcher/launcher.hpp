@@ -10,6 +10,7 @@
 #include "launcher/protocol.hpp"
 #include "launcher/service_manager.hpp"
 
+#include <csignal>
 #include <deque>
 #include <vector>
 
@@ -29,7 +30,7 @@ struct Equipment
 };
 
 /// The root half: starts, signals and reaps what the plan names when the manager asks for it, in one loop that sleeps
-/// in ppoll(2). Allocates nothing after construction. What the manager may say is the table in launcher.cpp; anything
+/// in ppoll(2). Allocates nothing after construction. What the manager may say is the table in operations.cpp; anything
 /// else ends it, and so does a stop that was asked for by a signal and takes it too long. Without a manager every
 /// module is stopped: SIGTERM, then SIGKILL for the whole group. What a module
 /// leaves behind when it ends, in whichever session, is killed, and likewise what that leaves behind.
@@ -71,6 +72,7 @@ private:
     void module_ended(std::uint32_t number);
     void tell_end(std::uint32_t number);
     void tell_all_ends();
+    void manager_ended(const siginfo_t& info);
     void kill_orphans();
 
     void dispatch(const Packet& packet);
@@ -81,7 +83,11 @@ private:
     void finish(const Packet& packet);
 
     template <typename Message>
-    void tell(const Message& message, std::span<const int> descriptors = {});
+    void tell(const Message& message, std::span<const int> descriptors = {})
+    {
+        tell_packet(&message, sizeof message, descriptors);
+    }
+    void tell_packet(const void* data, std::size_t size, std::span<const int> descriptors);
     void lose_manager(const char* why);
     void signal_tree(std::size_t number, int signal);
     void signal_all(int number);

@@ -102,6 +102,9 @@ tl::expected<void, std::string> become_manager(const launcher::ProcessPlan& plan
     // Its memory is nobody's business, not even that of modules with the same user.
     if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return failure("become undumpable", errno);
+    // Who is stopped would not see that the launcher is gone, and be left behind. Set last: new ids clear it.
+    if (::prctl(PR_SET_PDEATHSIG, SIGCONT, 0, 0, 0) != 0)
+        return failure("have itself continued when the launcher dies", errno);
     return {};
 }
 

@@ -135,7 +135,9 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     auto timeline = open_timeline(options.timeline);
     if (!timeline)
         return tl::unexpected(timeline.error());
-    plan->signal_domain = launcher::wants_signal_domain(*plan) && launcher::enter_signal_domain();
+    // Proved while this is root: who it cannot signal now, neither half ever can.
+    plan->signal_domain =
+        launcher::wants_signal_domain(*plan) && launcher::enter_signal_domain() && launcher::reaches_nobody_else();
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());

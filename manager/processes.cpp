@@ -3,6 +3,7 @@
 
 #include "launcher/stages.hpp"
 #include "manager/exit_text.hpp"
+#include "manager/stray_processes.hpp"
 #include "manager/topics.hpp"
 
 #include <algorithm>
@@ -186,10 +187,12 @@ void Processes::on_exited(const launcher::Exited& exited)
 
 void Processes::on_launcher_gone(const std::string& why)
 {
-    // It was their parent; now only their process groups are left.
+    // It was their parent; now only their process groups are left, and where nobody else is within reach, all who are.
     for (const auto& [module, process] : running_)
         if (process.pid > 1)
             ::kill(-process.pid, SIGKILL);
+    if (plan_.signal_domain)
+        kill_all_within_reach();
     const auto killed = counted(std::exchange(running_, {}).size(), "module");
     listener_.on_launcher_gone(why + "; killed " + killed);
 }

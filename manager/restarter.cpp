@@ -27,10 +27,11 @@ Restarter::Decision Restarter::ended(const End& end)
 {
     auto& run = *runs_.at(end.module);
     const auto& id = plan_.modules[end.module].id;
-    const auto what = (end.status ? "ended: " : "not started: ") + end.how;
+    const auto what = end.status ? id + " (pid " + std::to_string(end.pid) + "): ended: " + end.how
+                                 : id + ": not started: " + end.how;
     const auto verdict = judge(run.policy, end.late ? std::nullopt : end.status);
     if (verdict == Verdict::stay_ended)
-        log_.info("{}: {}, which counts as success; it is not started again", id, what);
+        log_.info("{}, which counts as success; it is not started again", what);
     if (verdict != Verdict::restart && verdict != Verdict::restart_all)
         return {verdict};
     const auto delay = run.backoff.next(end.ran);
@@ -42,12 +43,11 @@ Restarter::Decision Restarter::ended(const End& end)
     const auto attempt = run.backoff.attempts();
     const auto seconds = std::chrono::duration<double>{*delay}.count();
     if (verdict == Verdict::restart) {
-        log_.warn("{}: {}; restart {} of {} in {:.1f} s, the others run on", id, what, attempt, run.policy.burst,
-                  seconds);
+        log_.warn("{}; restart {} of {} in {:.1f} s, the others run on", what, attempt, run.policy.burst, seconds);
         run.timer.arm(*delay);
     } else {
-        log_.error("{}: {}; restart {} of {}: all modules are stopped, and started again {:.1f} s later", id, what,
-                   attempt, run.policy.burst, seconds);
+        log_.error("{}; restart {} of {}: all modules are stopped, and started again {:.1f} s later", what, attempt,
+                   run.policy.burst, seconds);
     }
     return {verdict, *delay, attempt, run.policy.burst};
 }

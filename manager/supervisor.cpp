@@ -4,6 +4,7 @@
 #include "manager/endpoint.hpp"
 #include "manager/exit_text.hpp"
 
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -213,7 +214,9 @@ void Supervisor::judge(const End& end)
     if (lifecycle_.stopping() || lifecycle_.state() == State::exiting) {
         all_clean_ = all_clean_ && end.status == 0;
         restarter_.stopped(end);
-        return log_->debug("{} (pid {}): ended: {}", id, end.pid, end.how);
+        const bool as_asked = end.status == 0 || end.status == SIGTERM; // wait(2)'s status: by that signal
+        return log_->log(as_asked ? spdlog::level::debug : spdlog::level::warn,
+                         "{} (pid {}): ended while it was stopped: {}", id, end.pid, end.how);
     }
     follow(restarter_.ended(end), end);
 }

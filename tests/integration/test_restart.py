@@ -83,7 +83,8 @@ class Restart(Case):
         self.assertEqual(before["example"], killed)
         report = [json.loads(one["payload"]) for one in self.observer.messages("standin/example/report")][-1]
         self.assertEqual((report["status"]["CapEff"], report["status"]["NoNewPrivs"]), ("0" * 16, "1"))
-        self.assertRegex(self.manager.log, r"example: ended: killed by SIGKILL \(9\); restart 1 of 5 in 0\.1 s")
+        self.assertIn(f"example (pid {killed}): ended: killed by SIGKILL (9); restart 1 of 5 in 0.1 s",
+                      self.manager.log)
         late = self.events("executed")[-1]["t_ms"] - self.events("restarted")[-1]["t_ms"]
         self.assertLess(late, MOST_MS)
         self.manager.send(signal.SIGINT)
@@ -99,7 +100,7 @@ class Restart(Case):
     def test_success_is_not_restarted_and_not_waited_for(self):
         self.prefix.behave(example={"exit_before_ready": 7})
         self.begin({"policy": "on-failure", "success_exit_status": [7]})
-        self.assertIn("example: ended: exit code 7, which counts as success", self.manager.log)
+        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended: exit code 7, which counts as success")
         self.assertNotIn("example", self.manager.module_pids())
         self.manager.send(signal.SIGINT)
         self.check_end(START + STOP, 0)
@@ -109,7 +110,7 @@ class Restart(Case):
         self.begin({"policy": "on-failure", "delay": 0.1}, whom="*")
         self.prefix.behave(example={"exit_before_ready": 0})
         self.kill("example")
-        self.manager.wait_for_log("example: ended: exit code 0, which counts as success")
+        self.manager.wait_for_log("ended: exit code 0, which counts as success")
         announced = self.manager.status().count("ALL_MODULES_STARTED")
         self.kill("store")
         wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") > announced, "another announcement")
@@ -192,8 +193,8 @@ class All(Case):
         self.kill("example")
         self.check_successors(before, 2)
         self.assertEqual(self.manager.manager_pid(), own)
-        self.assertRegex(self.manager.log, r"example: ended: killed by SIGKILL \(9\); restart 1 of 5: all modules are "
-                                           r"stopped, and started again 0\.1 s later")
+        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended: killed by SIGKILL \(9\); restart 1 of 5: all "
+                                           r"modules are stopped, and started again 0\.1 s later")
         self.manager.send(signal.SIGINT)
         self.check_end(START + CRASH + ["CRASH_RECOVERY_ATTEMPT:1/5"] + AGAIN + STOP, 0)
 
@@ -261,8 +262,8 @@ class All(Case):
         """The set is started again as a whole: the one that was due alone is not started twice."""
         self.begin({"policy": "always", "delay": 0.5}, whom="store",
                    also={"example": {"restart": {"policy": "always", "scope": "all", "delay": 0.01}}})
-        self.kill("store")
-        self.manager.wait_for_log("store: ended: killed by SIGKILL (9); restart 1 of 5")
+        pid = self.kill("store")
+        self.manager.wait_for_log(f"store (pid {pid}): ended: killed by SIGKILL (9); restart 1 of 5")
         self.kill("example")
         self.wait_for_count("ALL_MODULES_STARTED", 2)
         time.sleep(0.6)  # the restart of `store` alone would have been due by now
@@ -293,7 +294,8 @@ class Startup(Case):
         self.prefix.behave()
         self.manager.wait_for("ALL_MODULES_STARTED")
         self.assertRegex(self.manager.log, self.LATE)
-        self.assertRegex(self.manager.log, r"example: ended: not ready in time, killed by SIGTERM \(15\); restart 1 of")
+        self.assertRegex(self.manager.log, r"example \(pid \d+\): ended: not ready in time, killed by SIGTERM \(15\); "
+                                           r"restart 1 of")
         pid = self.manager.module_pids()["example"]
         time.sleep(0.6)  # longer than the timeout, which must not strike who was ready
         self.assertEqual(self.manager.module_pids()["example"], pid)

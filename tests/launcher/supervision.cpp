@@ -4,6 +4,8 @@
 #include "running.hpp"
 #include "strict.hpp"
 
+#include <sys/ptrace.h>
+
 using namespace belay;
 using namespace belay::launcher;
 
@@ -157,6 +159,33 @@ TEST_CASE("when the launcher is killed, its modules die with it")
     int status = 0;
     CHECK(::waitpid(module, &status, 0) == module); // this process is the subreaper
     CHECK(WTERMSIG(status) == SIGKILL);
+}
+
+TEST_CASE("a child that hangs before it has a process group is killed like any other")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"}), unprivileged({"/bin/true"})})};
+    launcher.say(Start{.module = 1}); // when it has been started, the launcher has begun
+    launcher.expect<Started>();
+    launcher.expect<Exited>();
+    int status = 0;
+    REQUIRE(::ptrace(PTRACE_SEIZE, launcher.pid, nullptr, PTRACE_O_TRACEFORK) == 0);
+    launcher.say(Start{});
+    REQUIRE(::waitpid(launcher.pid, &status, 0) == launcher.pid);
+    REQUIRE(status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8));
+    unsigned long child = 0;
+    REQUIRE(::ptrace(PTRACE_GETEVENTMSG, launcher.pid, nullptr, &child) == 0);
+    const auto pid = static_cast<pid_t>(child);
+    REQUIRE(::waitpid(pid, &status, 0) == pid); // it has not run at all yet
+    REQUIRE(::kill(pid, SIGSTOP) == 0);
+    REQUIRE(::ptrace(PTRACE_DETACH, pid, nullptr, nullptr) == 0);
+    REQUIRE(::ptrace(PTRACE_DETACH, launcher.pid, nullptr, nullptr) == 0);
+    launcher.say(Signal{.signal = SIGKILL, .scope = Scope::tree});
+    launcher.expect<Started>();
+    const auto exited = launcher.expect<Exited>();
+    CHECK(exited.pid == pid);
+    CHECK(WTERMSIG(exited.status) == SIGKILL);
+    launcher.say(Finish{});
+    CHECK(launcher.exit_code() == 0);
 }
 
 TEST_CASE("neither the launcher nor a child on its way to exec allocates")

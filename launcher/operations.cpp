@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the manager may say, and what the launcher does then.
+#include "launcher/clock.hpp"
+#include "launcher/launcher.hpp"
+#include "launcher/spawn.hpp"
+#include "launcher/stages.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+namespace belay::launcher {
+
+namespace {
+
+bool allowed_signal(int number)
+{
+    return number == SIGTERM || number == SIGKILL || number == SIGABRT;
+}
+
+} // namespace
+
+/// Everything the manager can say.
+struct Launcher::Operation
+{
+    Opcode opcode;
+    std::size_t size;
+    bool only_while_running; ///< otherwise ignored: it may have been under way
+    void (Launcher::*run)(const Packet&);
+};
+
+constexpr std::array<Launcher::Operation, 5> Launcher::operations{
+    Operation{Opcode::start, sizeof(Start), true, &Launcher::start},
+    Operation{Opcode::signal, sizeof(Signal), false, &Launcher::signal},
+    Operation{Opcode::heartbeat, sizeof(Heartbeat), true, &Launcher::heartbeat},
+    Operation{Opcode::notify, sizeof(Notify), false, &Launcher::notify},
+    Operation{Opcode::finish, sizeof(Finish), true, &Launcher::finish},
+};
+
+void Launcher::dispatch(const Packet& packet)
+{
+    Opcode opcode{};
+    if (packet.size < sizeof opcode)
+        return lose_manager("sent a packet without an opcode");
+    std::memcpy(&opcode, packet.bytes.data(), sizeof opcode);
+    const auto wanted = [&](const Operation& one) { return one.opcode == opcode; };
+    const auto* operation = std::find_if(operations.begin(), operations.end(), wanted);
+    if (operation == operations.end() || operation->size != packet.size)
+        return lose_manager("sent a packet that no operation has");
+    if (state_ == State::running || !operation->only_while_running)
+        (this->*operation->run)(packet);
+}
+
+void Launcher::start(const Packet& packet)
+{
+    const auto request = packet.as<Start>();
+    if (request.module >= modules_.size() || modules_[request.module].pid != 0 || modules_[request.module].ending)
+        return lose_manager("asked to start a module that does not exist or runs already");
+    auto& module = modules_[request.module];
+    module = Module{};
+    module.forked_ns = monotonic_ns();
+    const auto leaf = equipment_.control_groups.make_leaf(request.module);
+    auto spawned = !leaf ? tl::unexpected(leaf.error())
+                         : spawn(equipment_.starts[request.module].start(), plan_.prefix_output, leaf->get());
+    if (!spawned)
+        return tell(StartFailed{
+            .module = request.module, .stage = static_cast<std::uint32_t>(StageId::fork), .error = spawned.error()});
+    module.pid = spawned->pid;
+    module.pidfd = std::move(spawned->pidfd);
+    module.status = std::move(spawned->status);
+    module.output = std::move(spawned->output);
+}
+
+void Launcher::signal(const Packet& packet)
+{
+    const auto request = packet.as<Signal>();
+    if (request.module >= modules_.size() || !allowed_signal(request.signal) || request.scope > Scope::tree)
+        return lose_manager("asked for a signal that it may not send");
+    const auto pid = modules_[request.module].pid;
+    if (pid != 0 && request.scope == Scope::tree)
+        signal_tree(request.module, request.signal);
+    else if (pid != 0)
+        ::kill(pid, request.signal);
+}
+
+void Launcher::heartbeat(const Packet& packet)
+{
+    if (packet.as<Heartbeat>().healthy != 0)
+        equipment_.service_manager.pet_watchdog();
+}
+
+void Launcher::notify(const Packet& packet)
+{
+    auto request = packet.as<Notify>();
+    if (request.kind > Notification::status)
+        return lose_manager("asked for a notification that does not exist");
+    request.text.back() = '\0';
+    equipment_.service_manager.notify(request.kind, request.text.data());
+}
+
+void Launcher::finish(const Packet& packet)
+{
+    const auto request = packet.as<Finish>();
+    if (request.exit_code < 0 || request.exit_code > 255)
+        return lose_manager("asked for an exit code that does not exist");
+    exit_code_ = request.exit_code;
+    state_ = State::finishing;
+    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
+    signal_all(SIGKILL);
+}
+
+} // namespace belay::launcher
