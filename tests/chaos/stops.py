@@ -2,16 +2,18 @@
 """Whoever is stopped (SIGSTOP), in whichever phase: what can go on goes on, what was asked to stop ends in time, and
 who is continued catches up."""
 
+import contextlib
 import os
 import signal
 import time
 
 import harness
 import report
-from chaos_case import SEED, ChaosCase, processes
+from chaos_case import FULL, SEED, ChaosCase, processes
 from harness import START, STOP, wait_until
 from mqtt import Broker
 
+ROUNDS = 5 if FULL else 1
 PHASES = ["starting", "running", "stopping"]
 LINES = {"starting": START[:2] + STOP, "running": START + STOP, "stopping": START + STOP}
 KILLED = r"{} \(pid {}\): did not end within 0\.5 s of SIGTERM; killing it and what it started"
@@ -25,14 +27,12 @@ def state_of(pid):
 
 class Stops(ChaosCase):
     def test_everybody(self):
-        """Each case once. A manager that hangs for good takes longest, and is seen to in the end."""
+        """Each case. A manager that hangs for good takes longest, and is seen to in the end."""
         self.begin_hung_managers()
-        cases = [(case, phase) for case, phases in self.CASES for phase in phases]
+        cases = [(case, phase) for case, phases in self.CASES for phase in phases] * ROUNDS
         for case, phase in cases:
             with self.subTest(case=case.__name__, phase=phase, seed=SEED):
-                case(self, phase)
-                self.assert_nobody_left()
-                self.manager.close_fifo()
+                self.run_case(case, phase)
         self.collect_hung_managers()
         self.clear()
         before = self.surroundings()
@@ -40,6 +40,18 @@ class Stops(ChaosCase):
         self.assert_as_before(before)
         report.add("SIGSTOP of anyone", len(cases) + len(self.hung), time.monotonic() - self.begin_s,
                    "0 left, 0 hang, exit codes as promised")
+
+    def run_case(self, case, phase):
+        try:
+            case(self, phase)
+            self.assert_nobody_left()
+        finally:
+            os.kill(self.broker.process.pid, signal.SIGCONT)
+            for pid in set(processes()) - self.companions():  # where it failed
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.manager.process.wait()
+            self.manager.close_fifo()
 
     # ---- What happens then ----
 
@@ -87,7 +99,7 @@ class Stops(ChaosCase):
         """Anywhere between fork and exec: it has no name yet, and perhaps no process group."""
         self.reach(phase)
         steady = self.manager.module_pids()["steady"]
-        known = set(self.manager.children())
+        known = set(processes())  # its daemon is about to be the launcher's child
         os.kill(steady, signal.SIGKILL)
         child = wait_for_child(self.manager, known)
         os.kill(child, signal.SIGSTOP)
