@@ -68,9 +68,9 @@ for i in 1 2; do
     await '[ -n "$(main_of forker)" ]'
     pid=$(main_of forker)
     kill -9 $pid
-    await 'grep -q "forker (pid $pid)\\|forker: ended" /run/log && [ "$(main_of forker)" != $pid ] && [ -n "$(main_of forker)" ]'
+    await 'grep -q "forker (pid $pid)\\|forker (pid [0-9]*): ended" /run/log && [ "$(main_of forker)" != $pid ] && [ -n "$(main_of forker)" ]'
 done
-fact forker/ends "$(grep -c "forker: ended" /run/log)"
+fact forker/ends "$(grep -c "forker (pid [0-9]*): ended" /run/log)"
 fact steady/same "$([ "$(main_of steady)" = $steady ] && echo yes)"
 
 kill -INT $launcher
@@ -127,11 +127,11 @@ class Cgroup(harness.unittest.TestCase):
             self.assertEqual(one["group/processes"], "0")
             self.assertEqual(one["group/controllers"], "cpu memory pids")
         with self.subTest("an end for want of memory is told from others, and restarted"):
-            self.assertIn("hog: ended: killed by the kernel: out of memory (memory.max 16M); restart", console)
+            self.assertRegex(console, r"hog \(pid \d+\): ended: killed by the kernel: out of memory \(memory.max 16M\); restart")
             self.assertNotIn("nobody stopped me", console)
         with self.subTest("chains of processes are bounded, and end with their module"):
             self.assertLessEqual(max(map(int, facts["forker/pids"])), 20)
-            self.assertIn("forker: ended: killed by SIGKILL (9); restart", console)
+            self.assertRegex(console, r"forker \(pid \d+\): ended: killed by SIGKILL \(9\); restart")
             self.assertGreaterEqual(int(one["forker/ends"]), 2)
         with self.subTest("the others run on"):
             self.assertEqual(one["steady/same"], "yes", console)
