@@ -50,8 +50,8 @@ class Mutants(unittest.TestCase):
         link.insert(link.index("-o"), str(mutant))
         subprocess.run(link, cwd=build, check=True)
         # A mutant mounts where it should not.
-        done = subprocess.run(["unshare", "--mount", "--net", program, "~*allocates"], cwd=self.scratch, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, timeout=SECONDS, check=False)
+        done = subprocess.run(["unshare", "--mount", "--net", program, "--abort", "~*allocates"], cwd=self.scratch,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=SECONDS, check=False)
         return done.returncode
 
     def test_each_stage(self):
