@@ -22,25 +22,25 @@ struct ModuleStart
     char* const* arguments = nullptr;
     char* const* environment = nullptr;
     const char* working_directory = nullptr;
-    bool change_identity = false;
     uid_t uid = 0;
     gid_t gid = 0;
     std::span<const gid_t> groups;   ///< sorted
     std::span<gid_t> groups_scratch; ///< one longer than `groups`
     uid_t former_uid = 0;            ///< the launcher's; must be out of reach afterwards
     gid_t former_gid = 0;
-    Privileges privileges = Privileges::kept;
     CapabilityMask capabilities = 0;
+    Privileges privileges = Privileges::kept;
+    bool change_identity = false;
+    bool no_new_privileges = true;
+    Network network = Network::host;
     mode_t umask = 0;
     std::span<const ResourceLimit> limits;
     const Priorities* priorities = nullptr;
-    Network network = Network::host;
     std::span<const MountStep> mounts;
     std::span<const std::string> devices;
     std::span<int> device_scratch;      ///< one for each device, the common ones included
     ino_t former_mount_namespace = 0;   ///< the launcher's
     ino_t former_network_namespace = 0; ///< the launcher's
-    bool no_new_privileges = true;
     const LandlockPlan* landlock = nullptr;
     int landlock_abi = 0;   ///< the kernel's
     pid_t out_of_reach = 0; ///< a process that may not be signalled from inside the domain; 0: not checked

@@ -132,23 +132,23 @@ struct ProcessPlan
     std::vector<std::string> arguments;   ///< argv, argv[0] included
     std::vector<std::string> environment; ///< the whole environment, NAME=value
     std::string working_directory;        ///< absolute path
-    bool change_identity = false;         ///< set groups, gid and uid; otherwise those of the launcher stay
     uid_t uid = 0;
     gid_t gid = 0;
     std::vector<gid_t> groups; ///< all supplementary groups
-    Privileges privileges = Privileges::kept;
     CapabilityMask capabilities = 0;
+    Privileges privileges = Privileges::kept;
+    bool change_identity = false;  ///< set groups, gid and uid; otherwise those of the launcher stay
+    bool no_new_privileges = true; ///< false: neither a system call filter nor a Landlock domain is possible
+    Network network = Network::host;
     mode_t umask = 0027;
     std::vector<ResourceLimit> limits;
     Priorities priorities;
     std::vector<CgroupSetting> cgroup; ///< with LaunchPlan::cgroup
-    Network network = Network::host;
-    std::vector<MountStep> mounts;    ///< empty: the launcher's view of the file system
-    std::vector<std::string> devices; ///< absolute paths below /dev; with MountStep::Kind::devices
-    bool no_new_privileges = true;    ///< false: neither a system call filter nor a Landlock domain is possible
+    std::vector<MountStep> mounts;     ///< empty: the launcher's view of the file system
+    std::vector<std::string> devices;  ///< absolute paths below /dev; with MountStep::Kind::devices
     LandlockPlan landlock;
-    SystemCallPolicy system_call_policy = SystemCallPolicy::deny_list;
     std::vector<std::int32_t> system_calls; ///< with `allow_list`: numbers of this machine
+    SystemCallPolicy system_call_policy = SystemCallPolicy::deny_list;
 };
 
 struct LaunchPlan
