@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include <sys/wait.h>
+
 namespace belay::manager {
 
 namespace {
@@ -214,8 +216,9 @@ void Supervisor::judge(const End& end)
     if (lifecycle_.stopping() || lifecycle_.state() == State::exiting) {
         all_clean_ = all_clean_ && end.status == 0;
         restarter_.stopped(end);
-        const bool as_asked = end.status == 0 || end.status == SIGTERM; // wait(2)'s status: by that signal
-        return log_->log(as_asked ? spdlog::level::debug : spdlog::level::warn,
+        const int status = end.status.value_or(-1);
+        const bool by_sigterm = WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+        return log_->log(status == 0 || by_sigterm ? spdlog::level::debug : spdlog::level::warn,
                          "{} (pid {}): ended while it was stopped: {}", id, end.pid, end.how);
     }
     follow(restarter_.ended(end), end);
