@@ -22,6 +22,11 @@ def commands():
     return [line for block in re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S) for line in block.splitlines()]
 
 
+def examples_of_belay_yaml():
+    text = (SOURCE / "README.md").read_text()
+    return re.findall(r"^```yaml\n(modules:\n.*?)^```$", text, re.M | re.S)
+
+
 class Readme(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(dir="/tmp")
@@ -69,6 +74,11 @@ class Readme(unittest.TestCase):
                     self.run_until_interrupted(command)
                 else:
                     self.run_command(command)
+        for example in examples_of_belay_yaml():
+            with self.subTest(example):
+                (self.prefix / "etc/everest/belay.yaml").write_text(example)
+                self.run_command('cd "$PREFIX" && bin/manager --prefix . --config etc/everest/config.yaml --check')
+        self.assertGreaterEqual(len(examples_of_belay_yaml()), 3)
         for program in ("bin/manager", "libexec/everest/launcher"):
             self.assertTrue(os.access(self.prefix / program, os.X_OK), program)
 
