@@ -67,6 +67,13 @@ constexpr std::array readable_by_all{
 constexpr std::array devices_of_all{"/dev/full", "/dev/null",    "/dev/random", "/dev/shm",
                                     "/dev/tty",  "/dev/urandom", "/dev/zero"};
 
+struct Loss
+{
+    bool applies;
+    int since; ///< the ABI that has it
+    const char* text;
+};
+
 class SandboxPlanner
 {
 public:
@@ -259,11 +266,21 @@ std::string what_landlock_lacks(int abi, const launcher::LandlockPlan& plan)
     if (abi < launcher::landlock_ptrace_abi)
         return "this kernel has no Landlock: modules of one user can signal each other and the manager, read each "
                "other's memory, and run what they have written";
-    const auto kernel = "this kernel's Landlock (ABI " + std::to_string(abi) + ')';
-    if (plan.isolate && abi < launcher::landlock_scopes_abi)
-        return kernel + " does not keep modules of one user from signalling each other and the manager" +
-               (plan.handled_net != 0 && abi < launcher::landlock_ports_abi ? ", and knows no TCP ports" : "");
-    return {};
+    const bool lists_files = (plan.handled_fs & launcher::landlock_truncate) != 0;
+    const std::array losses{
+        Loss{plan.isolate, launcher::landlock_scopes_abi,
+             "does not keep modules of one user from signalling each other and the manager"},
+        Loss{plan.isolate || plan.handled_fs != 0, launcher::landlock_refer_abi,
+             "refuses to move files between directories"},
+        Loss{lists_files, launcher::landlock_truncate_abi, "does not restrict truncation"},
+        Loss{plan.handled_net != 0, launcher::landlock_ports_abi, "does not restrict TCP ports"},
+        Loss{lists_files, launcher::landlock_ioctl_abi, "does not restrict ioctl(2) on devices"},
+    };
+    std::string result;
+    for (const auto& loss : losses)
+        if (loss.applies && abi < loss.since)
+            result += (result.empty() ? " " : ", ") + std::string{loss.text};
+    return result.empty() ? result : "this kernel's Landlock (ABI " + std::to_string(abi) + ')' + result;
 }
 
 } // namespace belay::config

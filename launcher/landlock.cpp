@@ -46,8 +46,9 @@ struct Since
     std::uint64_t rights;
 };
 
-constexpr std::array file_rights{Since{1, first_rights}, Since{2, landlock_refer}, Since{3, landlock_truncate},
-                                 Since{5, landlock_ioctl_device}};
+constexpr std::array file_rights{Since{1, first_rights}, Since{landlock_refer_abi, landlock_refer},
+                                 Since{landlock_truncate_abi, landlock_truncate},
+                                 Since{landlock_ioctl_abi, landlock_ioctl_device}};
 
 RulesetAttributes attributes_of(const LandlockPlan& plan, int abi) noexcept
 {

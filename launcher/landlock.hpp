@@ -9,7 +9,10 @@ namespace belay::launcher {
 
 /// What the kernel's Landlock can do, by its ABI.
 constexpr int landlock_ptrace_abi = 1; ///< no ptrace(2) of, and no /proc/PID/mem … of, who is outside of the domain
+constexpr int landlock_refer_abi = 2;  ///< files may move between directories
+constexpr int landlock_truncate_abi = 3;
 constexpr int landlock_ports_abi = 4;  ///< TCP ports
+constexpr int landlock_ioctl_abi = 5;  ///< ioctl(2) on devices
 constexpr int landlock_scopes_abi = 6; ///< no signal to, and no abstract socket of, who is outside
 
 // Rights that Debian 12's <linux/landlock.h>, which ends with ABI 2, does not know or not yet name.
