@@ -58,7 +58,7 @@ std::string describe_exit(int status, std::int32_t system_call)
 
 std::string describe_exit(const launcher::Exited& exited, const launcher::ProcessPlan& plan)
 {
-    const auto how = describe_exit(exited.status, exited.system_call);
+    auto how = describe_exit(exited.status, exited.system_call);
     if (exited.out_of_memory == 0)
         return how;
     const auto why = "out of memory (" + memory_limit(plan) + ')';
