@@ -18,21 +18,11 @@ namespace belay::launcher {
 namespace {
 
 constexpr std::uint64_t first_rights = (1U << 13U) - 1; // ABI 1
-constexpr std::uint64_t scope_abstract_unix_socket = 1U << 0U;
-constexpr std::uint64_t scope_signal = 1U << 1U;
-constexpr int rule_port = 2; // LANDLOCK_RULE_NET_PORT
+constexpr int rule_port = 2;                            // LANDLOCK_RULE_NET_PORT
 
 /// What a rule for a file that is no directory may name.
 constexpr std::uint64_t rights_of_files = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                                           LANDLOCK_ACCESS_FS_READ_FILE | landlock_truncate | landlock_ioctl_device;
-
-/// struct landlock_ruleset_attr of Linux 6.12; older kernels take it as long as what they do not know is 0.
-struct RulesetAttributes
-{
-    std::uint64_t handled_access_fs = 0;
-    std::uint64_t handled_access_net = 0;
-    std::uint64_t scoped = 0;
-};
 
 struct PortAttributes
 {
@@ -50,13 +40,13 @@ constexpr std::array file_rights{Since{1, first_rights}, Since{landlock_refer_ab
                                  Since{landlock_truncate_abi, landlock_truncate},
                                  Since{landlock_ioctl_abi, landlock_ioctl_device}};
 
-RulesetAttributes attributes_of(const LandlockPlan& plan, int abi) noexcept
+LandlockAttributes attributes_of(const LandlockPlan& plan, int abi) noexcept
 {
-    RulesetAttributes result;
+    LandlockAttributes result;
     result.handled_access_fs = plan.handled_fs & landlock_file_rights(abi);
     result.handled_access_net = plan.handled_net & landlock_port_rights(abi);
     if (plan.isolate && abi >= landlock_scopes_abi)
-        result.scoped = scope_abstract_unix_socket | scope_signal;
+        result.scoped = landlock_scope_abstract_unix_socket | landlock_scope_signal;
     // A rule set must handle something to be one. No module without CAP_MKNOD makes a device anyway.
     if (plan.isolate && result.scoped == 0 && result.handled_access_fs == 0)
         result.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK;

@@ -22,6 +22,17 @@ constexpr std::uint64_t landlock_ioctl_device = 1U << 15U; ///< since ABI 5
 constexpr std::uint64_t landlock_bind_tcp = 1U << 0U;      ///< since ABI 4
 constexpr std::uint64_t landlock_connect_tcp = 1U << 1U;   ///< since ABI 4
 
+constexpr std::uint64_t landlock_scope_abstract_unix_socket = 1U << 0U; ///< since ABI 6
+constexpr std::uint64_t landlock_scope_signal = 1U << 1U;               ///< since ABI 6
+
+/// struct landlock_ruleset_attr of Linux 6.12; older kernels take it as long as what they do not know is 0.
+struct LandlockAttributes
+{
+    std::uint64_t handled_access_fs = 0;
+    std::uint64_t handled_access_net = 0;
+    std::uint64_t scoped = 0;
+};
+
 /// The running kernel's; 0: it has none, or it is switched off.
 int landlock_abi() noexcept;
 

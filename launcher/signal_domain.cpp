@@ -17,14 +17,6 @@ namespace belay::launcher {
 
 namespace {
 
-/// struct landlock_ruleset_attr of Linux 6.12, which Debian 12's header does not have.
-struct Attributes
-{
-    std::uint64_t handled_access_fs = 0;
-    std::uint64_t handled_access_net = 0;
-    std::uint64_t scoped = 1U << 1U; ///< LANDLOCK_SCOPE_SIGNAL
-};
-
 bool out_of_reach(pid_t pid) noexcept
 {
     return ::kill(pid, 0) != 0 && errno == EPERM;
@@ -42,7 +34,7 @@ bool enter_signal_domain() noexcept
 {
     if (landlock_abi() < landlock_scopes_abi)
         return false;
-    const Attributes attributes;
+    const LandlockAttributes attributes{.scoped = landlock_scope_signal};
     const FileDescriptor ruleset{
         static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0))};
     return ruleset && ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
