@@ -24,24 +24,25 @@ static_assert(sizeof(seccomp_notif) <= room);
 
 } // namespace
 
-void DeniedCalls::judge(short events, pid_t group) noexcept
+bool DeniedCalls::judge(short events) noexcept
 {
     // Without one to receive, the kernel would keep the launcher waiting.
-    if ((events & POLLIN) == 0)
-        return listener_.reset(); // nobody is left behind the filter
+    if ((events & POLLIN) == 0) {
+        listener_.reset(); // nobody is left behind the filter
+        return false;
+    }
     alignas(seccomp_notif) std::array<std::byte, room> buffer{};
     if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, buffer.data()) != 0)
-        return; // the caller has been killed since, or interrupted
+        return false; // the caller has been killed since, or interrupted
     seccomp_notif denied{};
     std::memcpy(&denied, buffer.data(), sizeof denied);
     if (number_ < 0)
         number_ = denied.data.nr;
-    if (group > 0 && ::kill(-group, SIGKILL) != 0)
-        ::kill(group, SIGKILL);
     // While the caller waits, its pid is nobody else's.
     const auto caller = static_cast<pid_t>(denied.pid);
     if (caller > 1 && ::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &denied.id) == 0)
         ::kill(caller, SIGKILL);
+    return true;
 }
 
 tl::expected<void, std::string> check_notifications()

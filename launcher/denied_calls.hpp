@@ -30,9 +30,9 @@ public:
     /// To be polled; -1 for none.
     [[nodiscard]] int descriptor() const noexcept { return listener_.get(); }
 
-    /// poll(2) has found `events`. If that is a call: notes it, and kills the process group `group` and the caller,
-    /// which may have left it.
-    void judge(short events, pid_t group) noexcept;
+    /// poll(2) has found `events`. If that is a call: notes it, kills the caller, which may have left its module's
+    /// group, and returns true; the rest of the tree is the launcher's to kill.
+    bool judge(short events) noexcept;
 
     /// The module has ended. What is left of its tree is nobody's to watch any more.
     void stop() noexcept { listener_.reset(); }

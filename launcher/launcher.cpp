@@ -99,8 +99,8 @@ void Launcher::wait()
         const auto number = static_cast<std::uint32_t>(i);
         if (own(i)[0].revents != 0)
             modules_[i].ending ? tell_end(number) : resolve_start(number);
-        if (own(i)[1].revents != 0)
-            modules_[i].denied.judge(own(i)[1].revents, modules_[i].pid);
+        if (own(i)[1].revents != 0 && modules_[i].denied.judge(own(i)[1].revents))
+            signal_tree(i, SIGKILL);
     }
     if (polled_[1].revents != 0)
         read_signals();

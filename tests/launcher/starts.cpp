@@ -27,8 +27,8 @@ void wait_for(int descriptor, const Spawned& spawned, DeniedCalls& denied)
     for (;;) {
         std::array<pollfd, 2> entries{pollfd{descriptor, POLLIN, 0}, pollfd{denied.descriptor(), POLLIN, 0}};
         REQUIRE(::poll(entries.data(), entries.size(), 10000) > 0);
-        if (entries[1].revents != 0)
-            denied.judge(entries[1].revents, spawned.pid);
+        if (entries[1].revents != 0 && denied.judge(entries[1].revents))
+            ::kill(-spawned.pid, SIGKILL);
         if (entries[0].revents != 0)
             return;
     }
