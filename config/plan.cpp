@@ -207,7 +207,7 @@ private:
         set_limits(process, module.policy.limits);
         settle_control_group(options_, diagnostics_, ControlGroup::of_module, process);
         if (process.change_identity)
-            limit_processes(process);
+            limit_processes(process, process_limit_);
         const bool guarded = identity.has_value() || declared;
         if (const auto chosen = choose_program(configuration_, module, options_, guarded, process); !chosen)
             miss(module.id, "module `" + module.id + "` cannot be started: " + chosen.error().what,
@@ -294,6 +294,7 @@ private:
     bool some_kept_ = false;
     std::optional<Identity> run_as_user_;
     std::set<uid_t> dynamic_ids_;
+    const rlim_t process_limit_ = usual_process_limit();
 };
 
 } // namespace

@@ -8,12 +8,9 @@
 
 namespace belay::config {
 
-namespace {
-
-constexpr rlim_t most_processes = 2048;
-
-rlim_t usual_limit()
+rlim_t usual_process_limit()
 {
+    constexpr rlim_t most_processes = 2048;
     rlim_t machine = 2 * most_processes;
     std::ifstream{"/proc/sys/kernel/threads-max"} >> machine;
     rlimit own{};
@@ -22,14 +19,11 @@ rlim_t usual_limit()
     return std::min({most_processes, machine / 2, own.rlim_max});
 }
 
-} // namespace
-
-void limit_processes(launcher::ProcessPlan& process)
+void limit_processes(launcher::ProcessPlan& process, rlim_t limit)
 {
-    const auto is_said = [](const launcher::ResourceLimit& limit) { return limit.resource == RLIMIT_NPROC; };
+    const auto is_said = [](const launcher::ResourceLimit& one) { return one.resource == RLIMIT_NPROC; };
     if (std::any_of(process.limits.begin(), process.limits.end(), is_said))
         return;
-    const auto limit = usual_limit();
     process.limits.push_back({RLIMIT_NPROC, limit, limit});
 }
 

@@ -5,8 +5,11 @@
 
 namespace belay::config {
 
-/// Gives `process` a LimitNPROC, unless it has one: 2048, or less where half of what the machine has room for, or what
-/// this process may give, is less. A user's processes, threads included, must not fill the process table.
-void limit_processes(launcher::ProcessPlan& process);
+/// 2048, or less where half of what the machine has room for, or what this process may give, is less.
+rlim_t usual_process_limit();
+
+/// Gives `process` the LimitNPROC `limit`, unless it has one. A user's processes, threads included, must not fill the
+/// process table.
+void limit_processes(launcher::ProcessPlan& process, rlim_t limit);
 
 } // namespace belay::config
