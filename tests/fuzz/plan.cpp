@@ -19,27 +19,7 @@ namespace {
 
 std::string example()
 {
-    LaunchPlan plan;
-    auto module = plan_for({"/usr/bin/env", "", "x y"});
-    module.change_identity = true;
-    module.uid = 1000;
-    module.groups = {1, 2, 3};
-    module.privileges = Privileges::exact;
-    module.capabilities = 1U << 13U;
-    module.limits = {{RLIMIT_NOFILE, 64, 128}};
-    execute_only(module, {"/usr"});
-    module.landlock.ports = {{80, 1}};
-    module.mounts = {{MountStep::Kind::temporary, "/tmp", "size=1m"}, {MountStep::Kind::devices, "/dev", ""}};
-    module.devices = {"/dev/ttyS0"};
-    module.priorities.nice = 5;
-    module.priorities.cpus = {0, 1};
-    module.cgroup = {{"memory.max", "1048576"}};
-    module.system_call_policy = SystemCallPolicy::allow_list;
-    module.system_calls = {0, 1, 60};
-    plan.modules = {module, plan_for({"/bin/true"})};
-    plan.manager = plan_for({"/bin/false"});
-    plan.trust_rule = true;
-    return encode(plan);
+    return encode(plan_with_everything());
 }
 
 void change(std::string& text, std::size_t at, unsigned how, char what)

@@ -11,17 +11,7 @@ namespace {
 
 LaunchPlan example()
 {
-    LaunchPlan plan;
-    auto module = plan_for({"/usr/bin/env", "", "x y"});
-    module.change_identity = true;
-    module.uid = 1000;
-    module.groups = {1, 2, 3};
-    module.privileges = Privileges::exact;
-    module.capabilities = 1U << 13U;
-    module.limits = {{RLIMIT_NOFILE, 64, 128}};
-    plan.modules = {module, plan_for({"/bin/true"})};
-    plan.manager = plan_for({"/bin/false"});
-    plan.trust_rule = true;
+    auto plan = plan_with_everything();
     plan.stop_timeout_ms = 1234;
     return plan;
 }

@@ -47,3 +47,30 @@ inline belay::launcher::ProcessPlan unprivileged(std::vector<std::string> argume
     plan.landlock.isolate = true;
     return plan;
 }
+
+/// Two modules and a manager; the first module's plan uses every kind of field. It is not meant to be started.
+inline belay::launcher::LaunchPlan plan_with_everything()
+{
+    belay::launcher::LaunchPlan plan;
+    auto module = plan_for({"/usr/bin/env", "", "x y"});
+    module.change_identity = true;
+    module.uid = 1000;
+    module.groups = {1, 2, 3};
+    module.privileges = belay::launcher::Privileges::exact;
+    module.capabilities = 1U << 13U;
+    module.limits = {{RLIMIT_NOFILE, 64, 128}};
+    execute_only(module, {"/usr"});
+    module.landlock.ports = {{80, 1}};
+    module.mounts = {{belay::launcher::MountStep::Kind::temporary, "/tmp", "size=1m"},
+                     {belay::launcher::MountStep::Kind::devices, "/dev", ""}};
+    module.devices = {"/dev/ttyS0"};
+    module.priorities.nice = 5;
+    module.priorities.cpus = {0, 1};
+    module.cgroup = {{"memory.max", "1048576"}};
+    module.system_call_policy = belay::launcher::SystemCallPolicy::allow_list;
+    module.system_calls = {0, 1, 60};
+    plan.modules = {module, plan_for({"/bin/true"})};
+    plan.manager = plan_for({"/bin/false"});
+    plan.trust_rule = true;
+    return plan;
+}
