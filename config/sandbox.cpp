@@ -64,8 +64,7 @@ constexpr std::array readable_by_all{
     "/sys/kernel/mm",
 };
 
-constexpr std::array devices_of_all{"/dev/full", "/dev/null",    "/dev/random", "/dev/shm",
-                                    "/dev/tty",  "/dev/urandom", "/dev/zero"};
+constexpr std::array devices_of_all{"/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"};
 
 struct Loss
 {
@@ -166,7 +165,8 @@ private:
         for (const auto* path : readable_by_all)
             allow(path, read_access);
         for (const auto* path : devices_of_all)
-            allow(path, fs::path{path} == "/dev/shm" ? write_access : device_access);
+            allow(path, device_access);
+        allow("/dev/shm", write_access);
         for (const auto& path :
              {settings.data_dir, settings.etc_dir, settings.config_file, settings.logging_config_file})
             allow(path.string(), read_access);
