@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 
@@ -36,17 +35,6 @@ Exit codes: 0 stopped on request, or valid; 1 anything else, explained on
 standard error. Environment: MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override
 the broker; NO_COLOR.)";
 
-/// EVerest's options for what this version cannot do: refusing is better than ignoring.
-constexpr std::array refused{
-    std::pair{"--db", "a configuration database is not supported; use --config"},
-    std::pair{"--db-init", "a configuration database is not supported; use --config"},
-    std::pair{"--reset-from-yaml", "a configuration database is not supported; the YAML file always counts"},
-    std::pair{"--recover-module-crashes",
-              "say which modules may be restarted by `restart` in belay.yaml, or let systemd restart the service"},
-    std::pair{"--into-idle", "starting without modules is not supported"},
-    std::pair{"--idle-on-failure", "staying without modules is not supported; let systemd restart the service"},
-};
-
 [[noreturn]] void refuse(const std::string& message)
 {
     std::fprintf(stderr, "manager: %s\n", message.c_str());
@@ -70,6 +58,7 @@ struct Raw
     std::string deprecated_config;
     std::vector<std::string> standalone, ignore;
     bool validation_off = false;
+    bool database_init = false;
     std::string mqtt_prefix;
 };
 
@@ -78,6 +67,14 @@ void add_everest_options(CLI::App& app, Options& options, Raw& raw)
     app.add_option("--prefix", options.load.prefix, "EVerest's directory, if not that of the build")->type_name("DIR");
     app.add_option("--config", options.load.config, "A file, or a name in PREFIX/etc/everest")->type_name("FILE");
     app.add_option("--conf", raw.deprecated_config, "Deprecated: same as --config")->type_name("FILE");
+    app.add_option("--db", options.database, "Configuration database; wins over --config once it holds one")
+        ->type_name("FILE");
+    app.add_flag("--db-init", raw.database_init, "Deprecated: has no effect");
+    app.add_flag("--reset-from-yaml", options.reset_from_yaml, "Fill the database from --config again");
+    app.add_flag("--into-idle", options.into_idle, "Start no module, also if the configuration is invalid");
+    app.add_flag("--idle-on-failure", options.idle_on_failure, "Stay, without modules, where there is nothing to start");
+    app.add_flag("--recover-module-crashes", options.recover_module_crashes,
+                 "Start all modules again after one ended, at most 3 times");
     app.add_flag("--check", options.check, "Validate the configuration and exit");
     app.add_option("--dump", options.dump, "Write resolved configuration and manifests")->type_name("DIR");
     app.add_option("--dumpmanifests", options.dump_manifests, "Write every installed manifest and exit")
@@ -118,16 +115,6 @@ std::string explain_unknown(const CLI::App& app, int argc, char** argv)
     return {};
 }
 
-/// Whatever follows one of these is refused with its own sentence, not as an unknown option.
-void refuse_unsupported(int argc, char** argv)
-{
-    for (int i = 1; i < argc; ++i)
-        for (const auto& [name, why] : refused)
-            if (const std::string_view argument = argv[i];
-                argument == name || argument.starts_with(std::string{name} + '='))
-                refuse(std::string{name} + ": " + why);
-}
-
 Options combine(Options options, Raw raw)
 {
     if (!raw.deprecated_config.empty() && !options.load.config.empty())
@@ -150,7 +137,6 @@ Options combine(Options options, Raw raw)
 
 Options parse_options(int argc, char** argv)
 {
-    refuse_unsupported(argc, argv);
     Options options;
     Raw raw;
     CLI::App app{description, "manager"};

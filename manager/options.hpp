@@ -14,6 +14,11 @@ struct Options
     bool check = false;
     std::string dump;           ///< directory; empty: none
     std::string dump_manifests; ///< directory; empty: none
+    std::string database;       ///< the configuration database; empty: none
+    bool reset_from_yaml = false;
+    bool into_idle = false;
+    bool idle_on_failure = false;
+    bool recover_module_crashes = false;
     bool graceful_shutdown = false;
     bool retain_topics = false;
     std::string status_fifo;
