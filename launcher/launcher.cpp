@@ -29,9 +29,10 @@ namespace {
 constexpr std::uint64_t orderly_stop_factor = 4;
 /// A manager that never stops talking must not keep signals, ends of modules and deadlines waiting.
 constexpr int most_packets_at_once = 32;
-constexpr std::size_t fixed_descriptors = 2;  // control and signals; the modules' own follow
-constexpr std::size_t module_descriptors = 2; // the status channel and the listener for denied calls
-constexpr std::size_t ends_at_once = 64;      // then the manager is heard, however fast others fork and end
+constexpr std::size_t fixed_descriptors = 2;    // control and signals; the modules' own follow
+constexpr std::size_t module_descriptors = 2;   // the status channel and the listener for denied calls
+constexpr std::size_t ends_at_once = 64;        // then the manager is heard, however fast others fork and end
+constexpr std::size_t supervising_children = 2; // the manager and the judge of a reload
 constexpr std::size_t orphans_at_once = 256;
 
 std::uint64_t microseconds(const timeval& time)
@@ -46,12 +47,13 @@ Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
       equipment_(std::move(equipment)),
       modules_(plan.modules.size()),
       polled_(fixed_descriptors + module_descriptors * plan.modules.size()),
-      children_(modules_.size() + orphans_at_once)
+      children_(modules_.size() + orphans_at_once),
+      reload_(plan.invocation)
 {
     // A shell that executed bin/manager in its own place may have had children.
     const auto inherited = list_children(children_);
     spared_.assign(children_.begin(), children_.begin() + static_cast<std::ptrdiff_t>(inherited));
-    spared_.resize(inherited + 1 + modules_.size());
+    spared_.resize(inherited + supervising_children + modules_.size());
     children_.resize(spared_.size() + orphans_at_once);
 }
 
@@ -66,6 +68,7 @@ int Launcher::run()
     const bool nobody_left = kill_leftovers(equipment_.signals.get(), timeout, reach);
     equipment_.control_groups.remove();
     if (!nobody_left) {
+        reloads_ = false;
         complain("some processes did not end within %d ms of SIGKILL", timeout);
         return exit_code_ == 0 ? 1 : exit_code_;
     }
@@ -122,10 +125,19 @@ void Launcher::read_signals()
             reap();
             continue;
         }
-        if (state_ == State::running && deadline_ns_ == 0)
-            deadline_ns_ = monotonic_ns() + orderly_stop_factor * plan_.stop_timeout_ms * ns_per_ms;
-        tell(SignalReceived{.signal = static_cast<std::int32_t>(info.ssi_signo)});
+        if (info.ssi_signo == SIGHUP && !plan_.invocation.program.empty())
+            reload_.judge();
+        else
+            forward(static_cast<int>(info.ssi_signo));
     }
+}
+
+/// The manager is to stop all modules, and has its time for that.
+void Launcher::forward(int signal)
+{
+    if (state_ == State::running && deadline_ns_ == 0)
+        deadline_ns_ = monotonic_ns() + orderly_stop_factor * plan_.stop_timeout_ms * ns_per_ms;
+    tell(SignalReceived{.signal = signal});
 }
 
 void Launcher::reap()
@@ -140,10 +152,13 @@ void Launcher::reap()
         if (found != modules_.end()) {
             module_ended(static_cast<std::uint32_t>(found - modules_.begin()));
         } else {
-            ::waitpid(info.si_pid, nullptr, 0);
+            int status = 0;
+            ::waitpid(info.si_pid, &status, 0);
             std::replace(spared_.begin(), spared_.end(), info.si_pid, pid_t{0});
             if (info.si_pid == equipment_.manager)
                 manager_ended(info);
+            if (info.si_pid == reload_.judge_pid() && reload_.judged(status))
+                forward(SIGHUP);
         }
         info = {};
     }
@@ -171,8 +186,9 @@ void Launcher::manager_ended(const siginfo_t& info)
 
 void Launcher::kill_orphans()
 {
-    auto own = spared_.end() - static_cast<std::ptrdiff_t>(modules_.size()) - 1;
+    auto own = spared_.end() - static_cast<std::ptrdiff_t>(modules_.size() + supervising_children);
     *own++ = equipment_.manager;
+    *own++ = reload_.judge_pid();
     std::transform(modules_.begin(), modules_.end(), own, [](const Module& module) { return module.pid; });
     kill_children(spared_, children_);
 }

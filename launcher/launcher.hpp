@@ -8,6 +8,7 @@
 #include "launcher/module_start.hpp"
 #include "launcher/plan.hpp"
 #include "launcher/protocol.hpp"
+#include "launcher/reload.hpp"
 #include "launcher/service_manager.hpp"
 
 #include <csignal>
@@ -42,6 +43,10 @@ public:
     /// Until every process is gone. The exit code: the manager's `finish`, or 1 if it ended without.
     int run();
 
+    /// After run(): becomes bin/manager again if the manager asked for that and nobody is left. Returns 0 if not, or an
+    /// errno.
+    [[nodiscard]] int reload() noexcept { return reloads_ ? reload_.execute() : 0; }
+
 private:
     enum class State
     {
@@ -66,6 +71,7 @@ private:
 
     void wait();
     void read_signals();
+    void forward(int signal);
     void read_control();
     void reap();
     void resolve_start(std::uint32_t number);
@@ -98,9 +104,11 @@ private:
     Equipment equipment_;
     std::vector<Module> modules_;
     std::vector<pollfd> polled_;
-    std::vector<pid_t> spared_;   ///< the children that are no orphans: manager, modules, and who was there before
+    std::vector<pid_t> spared_;   ///< who is no orphan: manager, judge of a reload, modules, and who was there before
     std::vector<pid_t> children_; ///< scratch
-    bool unreaped_ = false;       ///< there may be more, for which no SIGCHLD comes
+    Reload reload_;
+    bool reloads_ = false;
+    bool unreaped_ = false; ///< there may be more, for which no SIGCHLD comes
     State state_ = State::running;
     std::uint64_t deadline_ns_ = 0; ///< CLOCK_MONOTONIC; 0: none
     std::uint64_t patience_ns_ = 0; ///< CLOCK_MONOTONIC; when ends are told in any case; 0: none is due

@@ -145,7 +145,12 @@ Result<int> launch(const Arguments& arguments)
     Launcher launcher{*plan, std::move(equipment)};
     if (const auto trimmed = trim_own_privileges(*plan); !trimmed)
         return tl::unexpected(trimmed.error());
-    return launcher.run();
+    const int code = launcher.run();
+    const int error = launcher.reload();
+    if (error == 0)
+        return code;
+    complain("could not execute %s again: %s", plan->invocation.program.c_str(), errno_text(error));
+    return 1;
 }
 
 } // namespace

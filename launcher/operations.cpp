@@ -106,7 +106,10 @@ void Launcher::finish(const Packet& packet)
     const auto request = packet.as<Finish>();
     if (request.exit_code < 0 || request.exit_code > 255)
         return lose_manager("asked for an exit code that does not exist");
+    if (request.after > After::reload || (request.after == After::reload && plan_.invocation.program.empty()))
+        return lose_manager("asked for what cannot follow the end");
     exit_code_ = request.exit_code;
+    reloads_ = request.after == After::reload;
     state_ = State::finishing;
     deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
     signal_all(SIGKILL);

@@ -70,11 +70,18 @@ struct Notify
     std::array<char, 248> text{}; ///< for `status`; NUL-terminated
 };
 
+enum class After : std::uint32_t
+{
+    exit,
+    reload ///< execute bin/manager again, if its invocation is known
+};
+
 /// Kill what still runs and exit with `exit_code` (0 to 255).
 struct Finish
 {
     Opcode opcode = Opcode::finish;
     std::int32_t exit_code = 0;
+    After after = After::exit;
 };
 
 /// The program is executing. Carries its pidfd and, with `prefix_output`, the read end of its output.
@@ -112,6 +119,7 @@ struct Exited
     std::uint32_t out_of_memory = 0; ///< so many of the module's processes were killed by the kernel for want of memory
 };
 
+/// SIGHUP: a reload was asked for, and the configuration that it would read is good.
 struct SignalReceived
 {
     Opcode opcode = Opcode::signal_received;

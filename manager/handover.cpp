@@ -135,13 +135,21 @@ tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan)
     return file;
 }
 
-tl::expected<std::string, std::string> find_launcher()
+tl::expected<std::string, std::string> this_program()
 {
     std::error_code error;
     const auto self = fs::read_symlink("/proc/self/exe", error);
     if (error)
         return tl::unexpected("could not find this program: /proc/self/exe: " + error.message());
-    auto launcher = (self.parent_path().parent_path() / "libexec/everest/launcher").string();
+    return self.string();
+}
+
+tl::expected<std::string, std::string> find_launcher()
+{
+    const auto self = this_program();
+    if (!self)
+        return tl::unexpected(self.error());
+    auto launcher = (fs::path{*self}.parent_path().parent_path() / "libexec/everest/launcher").string();
     if (::access(launcher.c_str(), X_OK) != 0)
         return failure("find the launcher: " + launcher, errno, "; `cmake --install` puts it there");
     return launcher;

@@ -18,6 +18,9 @@ tl::expected<void, std::string> settle_descriptors();
 /// A memfd with `plan` in it and all seals set. The error is a sentence.
 tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan);
 
+/// The path of this program. The error is a sentence.
+tl::expected<std::string, std::string> this_program();
+
 /// libexec/everest/launcher beside the bin/ of this program. The error is a sentence.
 tl::expected<std::string, std::string> find_launcher();
 

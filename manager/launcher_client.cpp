@@ -83,9 +83,10 @@ void LauncherClient::notify(launcher::Notification kind, std::string_view text)
     send(packet);
 }
 
-void LauncherClient::finish(int exit_code)
+void LauncherClient::finish(int exit_code, launcher::After after)
 {
     launcher::Finish packet;
+    packet.after = after;
     packet.exit_code = exit_code;
     send(packet);
 }

@@ -36,7 +36,7 @@ public:
     void start(std::uint32_t module, std::uint32_t attempt);
     void signal(std::uint32_t module, int signal, launcher::Scope scope);
     void notify(launcher::Notification kind, std::string_view text = {});
-    void finish(int exit_code);
+    void finish(int exit_code, launcher::After after);
 
 private:
     template <typename Packet>

@@ -16,12 +16,16 @@ constexpr std::array table{
     Transition{S::initializing, E::connected,       S::starting,     {manager_starting_modules, start_modules}},
     Transition{S::initializing, E::give_up,         S::exiting,      {finish_failed}},
     Transition{S::initializing, E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::initializing, E::reload_idle,     S::exiting,      {manager_restart_requested, finish_succeeded}},
 
     Transition{S::starting,     E::spawned_ready,   S::starting,     {waiting_for_standalone_modules}},
     Transition{S::starting,     E::all_ready,       S::running,      {clear_metadata, manager_running, all_modules_started, announce}},
     Transition{S::starting,     E::stop,            S::terminating,  {sigint_received, manager_shutdown_requested, manager_force_terminating, terminate}},
     Transition{S::starting,     E::stop_gracefully, S::draining,     {sigint_received, manager_shutdown_requested, ask_to_shut_down}},
     Transition{S::starting,     E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::starting,     E::reload_idle,     S::exiting,      {manager_restart_requested, finish_succeeded}},
+    Transition{S::starting,     E::reload,          S::terminating,  {manager_restart_requested, manager_force_terminating, terminate}},
+    Transition{S::starting,     E::reload_gracefully, S::draining,     {manager_restart_requested, ask_to_shut_down}},
     Transition{S::starting,     E::fail,            S::terminating_after_failure,
         {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
     Transition{S::starting,     E::fail_gracefully, S::draining_after_failure,
@@ -35,6 +39,9 @@ constexpr std::array table{
     Transition{S::running,      E::stop,            S::terminating,  {sigint_received, manager_shutdown_requested, manager_force_terminating, terminate}},
     Transition{S::running,      E::stop_gracefully, S::draining,     {sigint_received, manager_shutdown_requested, ask_to_shut_down}},
     Transition{S::running,      E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::running,      E::reload_idle,     S::exiting,      {manager_restart_requested, finish_succeeded}},
+    Transition{S::running,      E::reload,          S::terminating,  {manager_restart_requested, manager_force_terminating, terminate}},
+    Transition{S::running,      E::reload_gracefully, S::draining,     {manager_restart_requested, ask_to_shut_down}},
     Transition{S::running,      E::fail,            S::terminating_after_failure,
         {manager_shutdown_requested, manager_crash_shutdown_in_progress, manager_force_terminating, terminate}},
     Transition{S::running,      E::fail_gracefully, S::draining_after_failure,
@@ -46,6 +53,7 @@ constexpr std::array table{
 
     Transition{S::resting,      E::deadline,        S::starting,     {crash_recovery_attempt, manager_starting_modules, start_modules}},
     Transition{S::resting,      E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::resting,      E::reload_idle,     S::exiting,      {manager_restart_requested, finish_succeeded}},
     Transition{S::resting,      E::fail,            S::exiting,      {finish_failed}},
 
     Transition{S::draining_to_restart,    E::stopped,  S::resting,                {manager_shutdown_finalizing, clear_metadata}},
@@ -114,6 +122,8 @@ std::string_view status_line(Step step)
         return "ALL_MODULES_STARTED";
     case sigint_received:
         return "SIGINT_RECEIVED";
+    case manager_restart_requested:
+        return "MANAGER_RESTART_REQUESTED";
     case manager_shutdown_requested:
         return "MANAGER_SHUTDOWN_REQUESTED";
     case manager_crash_shutdown_in_progress:

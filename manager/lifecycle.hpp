@@ -37,6 +37,9 @@ enum class Event : std::uint8_t
     stop,               ///< a signal; modules run, and are ended at once
     stop_gracefully,    ///< a signal; modules run, and are asked first
     stop_idle,          ///< a signal; no module runs
+    reload,             ///< SIGHUP; as with `stop`, and then bin/manager begins anew
+    reload_gracefully,  ///< the same; modules are asked first
+    reload_idle,        ///< the same; no module runs
     fail,               ///< a module ended or could not be started, or the broker is gone; the rest is ended at once
     fail_gracefully,    ///< the same; the rest is asked first
     recover,            ///< a module ended, and all are to be started again; the rest is ended at once
@@ -58,6 +61,7 @@ enum class Step : std::uint8_t
     manager_running,
     all_modules_started,
     sigint_received,
+    manager_restart_requested,
     manager_shutdown_requested,
     manager_crash_shutdown_in_progress,
     manager_force_terminating,

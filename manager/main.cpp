@@ -20,6 +20,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,8 +80,9 @@ Result<void> check_trust(const config::Configuration& configuration, const launc
 
 /// Looked at before it is opened: whoever may write its directory could have put a link to a device there, and to open
 /// /dev/watchdog is to start it.
-Result<FileDescriptor> open_status_fifo(const std::string& path)
+Result<FileDescriptor> open_status_fifo(const Options& options)
 {
+    const auto& path = options.status_fifo;
     if (path.empty())
         return FileDescriptor{};
     const FileDescriptor found{::open(path.c_str(), O_PATH | O_CLOEXEC)};
@@ -92,6 +94,10 @@ Result<FileDescriptor> open_status_fifo(const std::string& path)
         return tl::unexpected("--status-fifo " + path + ": is not a named pipe; create it with mkfifo");
     const auto same = "/proc/self/fd/" + std::to_string(found.get());
     FileDescriptor fifo{::open(same.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+    if (!fifo && errno == ENXIO && options.reloaded) { // whoever started us has lost interest, as in a write
+        std::fprintf(stderr, "manager: --status-fifo %s: nobody reads it any more\n", path.c_str());
+        return FileDescriptor{};
+    }
     if (!fifo)
         return tl::unexpected("--status-fifo " + path + ": " +
                               (errno == ENXIO ? "nobody reads it; open it for reading first" : errno_text(errno)));
@@ -116,6 +122,39 @@ Result<FileDescriptor> open_timeline(const std::string& path)
     return file;
 }
 
+/// Proved while this is root: who it cannot signal now, neither half ever can. Domains nest: a reload stays in its own.
+bool confine_signals(const launcher::LaunchPlan& plan, bool reloaded)
+{
+    if (!launcher::wants_signal_domain(plan))
+        return false;
+    if (reloaded && launcher::reaches_nobody_else())
+        return true;
+    return launcher::enter_signal_domain() && launcher::reaches_nobody_else();
+}
+
+/// no_new_privs is never taken back: neither that of a service nor that of a launcher before this one.
+Result<void> check_new_privileges(const launcher::LaunchPlan& plan)
+{
+    for (const auto& module : plan.modules)
+        if (!module.no_new_privileges && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+            return tl::unexpected("module `" + module.id +
+                                  "`: `no_new_privileges: false` is not possible in a process that has no_new_privs; "
+                                  "remove NoNewPrivileges= from the unit, or restart instead of reloading");
+    return {};
+}
+
+/// What a reload executes again.
+Result<launcher::Invocation> invocation_of(const Options& options)
+{
+    auto program = this_program();
+    if (!program)
+        return tl::unexpected(program.error());
+    launcher::Invocation result{std::move(*program), options.arguments, {}};
+    for (const auto& [name, value] : options.load.environment)
+        result.environment.push_back(name + '=' + value);
+    return result;
+}
+
 Result<int> start(const config::Configuration& configuration, const Options& options)
 {
     auto plan = make_plan(configuration, options);
@@ -124,20 +163,27 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     if (!options.dump.empty())
         if (const auto dumped = dump(configuration, options.dump); !dumped)
             return tl::unexpected(dumped.error());
+    auto invocation = invocation_of(options);
+    if (!invocation)
+        return tl::unexpected(invocation.error());
+    plan->invocation = std::move(*invocation);
+    plan->reloaded = options.reloaded;
     const auto launcher = find_launcher();
     if (!launcher)
         return tl::unexpected(launcher.error());
     if (const auto trusted = check_trust(configuration, *plan, *launcher); !trusted)
         return tl::unexpected(trusted.error());
-    auto fifo = open_status_fifo(options.status_fifo);
+    if (const auto possible = check_new_privileges(*plan); !possible)
+        return tl::unexpected(possible.error());
+    if (options.judge)
+        return 0;
+    auto fifo = open_status_fifo(options);
     if (!fifo)
         return tl::unexpected(fifo.error());
     auto timeline = open_timeline(options.timeline);
     if (!timeline)
         return tl::unexpected(timeline.error());
-    // Proved while this is root: who it cannot signal now, neither half ever can.
-    plan->signal_domain =
-        launcher::wants_signal_domain(*plan) && launcher::enter_signal_domain() && launcher::reaches_nobody_else();
+    plan->signal_domain = confine_signals(*plan, options.reloaded);
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());

@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <span>
+#include <string_view>
 
 #include <unistd.h>
 
@@ -72,7 +75,8 @@ void add_everest_options(CLI::App& app, Options& options, Raw& raw)
     app.add_flag("--db-init", raw.database_init, "Deprecated: has no effect");
     app.add_flag("--reset-from-yaml", options.reset_from_yaml, "Fill the database from --config again");
     app.add_flag("--into-idle", options.into_idle, "Start no module, also if the configuration is invalid");
-    app.add_flag("--idle-on-failure", options.idle_on_failure, "Stay, without modules, where there is nothing to start");
+    app.add_flag("--idle-on-failure", options.idle_on_failure,
+                 "Stay, without modules, where there is nothing to start");
     app.add_flag("--recover-module-crashes", options.recover_module_crashes,
                  "Start all modules again after one ended, at most 3 times");
     app.add_flag("--check", options.check, "Validate the configuration and exit");
@@ -95,6 +99,8 @@ void add_own_options(CLI::App& app, Options& options)
     app.add_option("--trust-files-of", options.trust_files_of, "Files of USER count as root's: not on a charger")
         ->type_name("USER");
     app.add_option("--timeline", options.timeline, "Write when each module was forked ... ready")->type_name("FILE");
+    app.add_flag("--reloaded", options.reloaded)->group(""); // the launcher's
+    app.add_flag("--judge", options.judge)->group("");       // the launcher's
 }
 
 /// The first option that `app` does not have, and the one that was probably meant.
@@ -155,6 +161,8 @@ Options parse_options(int argc, char** argv)
     } catch (const CLI::ParseError& error) {
         refuse(std::string{error.what()} + "; see --help");
     }
+    std::ranges::copy_if(std::span{argv, static_cast<std::size_t>(argc)}, std::back_inserter(options.arguments),
+                         [](std::string_view argument) { return argument != "--reloaded" && argument != "--judge"; });
     return combine(std::move(options), std::move(raw));
 }
 

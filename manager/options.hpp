@@ -4,6 +4,7 @@
 #include "config/configuration.hpp"
 
 #include <string>
+#include <vector>
 
 namespace belay::manager {
 
@@ -22,8 +23,11 @@ struct Options
     bool graceful_shutdown = false;
     bool retain_topics = false;
     std::string status_fifo;
-    std::string trust_files_of; ///< user name: their files count as root's (a developer's build tree)
-    std::string timeline;       ///< file for one JSON object a line; empty: none
+    std::string trust_files_of;         ///< user name: their files count as root's (a developer's build tree)
+    std::string timeline;               ///< file for one JSON object a line; empty: none
+    bool reloaded = false;              ///< executed by a launcher, in its own place; launcher/reload.hpp
+    bool judge = false;                 ///< executed by a launcher: only to say whether a reload would succeed
+    std::vector<std::string> arguments; ///< all as they were given, but for these two
 };
 
 /// Parses. `--help` and `--version` print to standard output and end the process with 0, a mistake is explained on

@@ -60,7 +60,7 @@ void Supervisor::apply(Event event)
     const auto* transition = lifecycle_.apply(event);
     if (transition == nullptr)
         return;
-    if (lifecycle_.ending() && !before.ending())
+    if (lifecycle_.ending() && !before.ending() && !reloads_)
         processes_.launcher().notify(launcher::Notification::stopping);
     if (lifecycle_.stopping()) {
         restarter_.cancel();
@@ -273,11 +273,30 @@ void Supervisor::on_signal(int signal)
     if (repeats_.is_repeat(signal, std::chrono::nanoseconds{monotonic_ns()}))
         return log_->info("{} received again at once: it counts as one", signal_name(signal));
     log_->info("{} received", signal_name(signal));
+    signal == SIGHUP ? reload() : stop();
+}
+
+void Supervisor::stop()
+{
+    if (lifecycle_.stopping() && std::exchange(reloads_, false))
+        return say(status_line(Step::sigint_received)); // what is under way becomes the end
     if (lifecycle_.stopping())
         return apply(Event::stop);
     if (processes_.count() == 0)
         return apply(Event::stop_idle);
     apply(options_.graceful_shutdown && conversation_.connected() ? Event::stop_gracefully : Event::stop);
+}
+
+/// The launcher has made sure that what would be loaded is good.
+void Supervisor::reload()
+{
+    if (lifecycle_.stopping())
+        return;
+    reloads_ = true;
+    processes_.launcher().notify(launcher::Notification::reloading);
+    if (processes_.count() == 0)
+        return apply(Event::reload_idle);
+    apply(options_.graceful_shutdown && conversation_.connected() ? Event::reload_gracefully : Event::reload);
 }
 
 void Supervisor::on_launcher_gone(const std::string& why)
@@ -371,9 +390,11 @@ void Supervisor::finish()
         return;
     conversation_.disconnect();
     processes_.drain_output();
-    say(status_line(Step::manager_exiting));
+    const bool reloads = reloads_ && exit_code_ == 0;
+    if (!reloads)
+        say(status_line(Step::manager_exiting));
     status_fifo_.close();
-    processes_.launcher().finish(exit_code_);
+    processes_.launcher().finish(exit_code_, reloads ? launcher::After::reload : launcher::After::exit);
     loop_.exit(exit_code_);
 }
 

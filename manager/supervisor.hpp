@@ -54,6 +54,8 @@ private:
     void follow(const Restarter::Decision& decision, const End& end);
     void fail();
     void recover();
+    void stop();
+    void reload();
     void begin_finish(int code);
     void finish();
     void record(std::string_view event, const std::string& module);
@@ -84,6 +86,7 @@ private:
     bool announced_ = false;
     bool all_clean_ = true; ///< each module that ended while stopping ended with exit code 0
     int exit_code_ = 1;
+    bool reloads_ = false; ///< what is stopped is not the end
     bool finished_ = false;
 };
 

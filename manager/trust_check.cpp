@@ -116,8 +116,9 @@ std::vector<std::string> untrusted_files(const config::Configuration& configurat
                                          const std::string& launcher)
 {
     Checker check{plan.trusted_owner};
-    if (!launcher.empty())
-        check.file(launcher);
+    for (const auto& program : {launcher, plan.invocation.program})
+        if (!program.empty())
+            check.file(program);
     for (const auto& source : configuration.sources)
         check.file(source);
     std::set<fs::path> directories;

@@ -13,9 +13,9 @@
 namespace belay::manager {
 
 /// The trust rule (launcher/trust.hpp) for every file that had a say in `plan`: the configuration's sources, the
-/// launcher (unless empty) and the modules' programs, what is in the directories of the modules that are started, and
-/// in the directories from which the linker, Python and Node load EVerest's libraries into them. One sentence for each
-/// that breaks it.
+/// launcher (unless empty), what a reload would execute, and the modules' programs, what is in the directories of the
+/// modules that are started, and in the directories from which the linker, Python and Node load EVerest's libraries
+/// into them. One sentence for each that breaks it.
 std::vector<std::string> untrusted_files(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
                                          const std::string& launcher);
 

@@ -52,6 +52,11 @@ TEST_CASE("the status lines are those of observed-lifecycle.md")
     CHECK(lines({connected, all_ready, stop_gracefully, stopped_clean}) ==
           start + "SIGINT_RECEIVED MANAGER_SHUTDOWN_REQUESTED MANAGER_SHUTDOWN_FINALIZING ALL_MODULES_STOPPED_CLEAN "
                   "MANAGER_EXITING 0");
+    // SIGHUP: what follows is another manager
+    CHECK(lines({connected, all_ready, reload, stopped}) ==
+          start + "MANAGER_RESTART_REQUESTED MANAGER_FORCE_TERMINATING MANAGER_SHUTDOWN_FINALIZING MANAGER_EXITING 0");
+    CHECK(lines({connected, all_ready, reload_gracefully, stopped_clean}) ==
+          start + "MANAGER_RESTART_REQUESTED MANAGER_SHUTDOWN_FINALIZING ALL_MODULES_STOPPED_CLEAN MANAGER_EXITING 0");
     // a module is killed; the broker dies
     CHECK(lines({connected, all_ready, fail, stopped}) == start + crash + "MANAGER_EXITING 1");
     // no modules configured

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGHUP: the same process begins anew with what the configuration says now, or nothing changes."""
+
+import os
+import pathlib
+import signal
+
+import harness
+from harness import START, STOP, Prefix, alive, status_of, wait_until
+from mqtt import Broker
+
+RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "MANAGER_SHUTDOWN_FINALIZING"]
+GRACEFUL_RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_SHUTDOWN_FINALIZING", "ALL_MODULES_STOPPED_CLEAN"]
+MODULES = {"store": "Thing", "example": "Thing"}
+CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+class Reload(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.prefix = Prefix.small(self.scratch / "prefix")
+        self.broker = Broker(self)
+        self.observer = self.broker.observe()
+
+    def configure(self, modules, **settings):
+        return self.prefix.configure(modules, run_as_user="everest", **self.broker.settings, **settings)
+
+    def begin(self, *options, modules=MODULES):
+        self.manager = self.start(self.prefix, self.configure(modules), *options)
+        # Between two managers nobody else has the FIFO open for writing.
+        self.writer = os.open(self.scratch / "manager-1" / "status", os.O_WRONLY)
+        self.addCleanup(self.close_writer)
+        self.manager.wait_for("ALL_MODULES_STARTED")
+
+    def close_writer(self):
+        if self.writer is not None:
+            os.close(self.writer)
+        self.writer = None
+
+    def reload(self, times=1):
+        """One reload; `times`: how many there have been then."""
+        self.manager.send(signal.SIGHUP)
+        wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") == times + 1,
+                   lambda: f"reload {times}: {self.manager}")
+
+    def check_end(self, lines, code=0):
+        self.assertEqual(self.manager.wait(), code, self.manager)
+        self.close_writer()
+        self.assertEqual(self.manager.status(), lines, self.manager)
+        self.assert_nothing_left(self.manager, self.broker)
+
+    def descriptors(self):
+        return sorted(os.listdir(f"/proc/{self.manager.pid}/fd"))
+
+    def environment_of(self, module):
+        return pathlib.Path(f"/proc/{self.manager.module_pids()[module]}/environ").read_bytes()
+
+    def privileges(self):
+        status = status_of(self.manager.pid)
+        return {name: status[name] for name in (*CAPABILITY_SETS, "Uid", "NoNewPrivs", "Seccomp", "Seccomp_filters")}
+
+    def test_a_module_is_added(self):
+        self.begin()
+        before = self.manager.module_pids()
+        self.configure({**MODULES, "new": "Thing"})
+        self.reload()
+        after = self.manager.module_pids()
+        self.assertEqual(sorted(after), ["example", "new", "store"])
+        self.assertFalse(set(before.values()) & set(after.values()))
+        self.assertFalse(any(alive(pid) for pid in before.values()))
+        self.manager.send(signal.SIGTERM)
+        self.check_end(START + RELOAD + START + STOP)
+
+    def test_modules_are_asked_first(self):
+        self.begin("--graceful-shutdown")
+        self.reload()
+        self.manager.send(signal.SIGKILL)  # a graceful stop is test_lifecycle's
+        self.manager.process.wait()
+        self.assertEqual(self.manager.status()[:11], START + GRACEFUL_RELOAD + START)
+
+    def test_twenty_times(self):
+        self.begin()
+        self.reload()
+        descriptors, privileges = self.descriptors(), self.privileges()
+        for times in range(2, 21):
+            self.reload(times)
+            self.assertEqual((self.descriptors(), self.privileges()), (descriptors, privileges))
+        self.assertNotIn("nested", self.manager.log)
+        self.manager.send(signal.SIGINT)
+        self.check_end(START + 20 * (RELOAD + START) + STOP)
+
+    def test_a_mistake_changes_nothing(self):
+        self.begin()
+        before = self.manager.module_pids()
+        self.prefix.write("etc/everest/charger.yaml", "active_modules: {store: {module: Nothing}}")
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("the configuration was refused as explained above")
+        self.assertIn("charger.yaml:1:34: error:", self.manager.log)
+        self.assertEqual((self.manager.module_pids(), self.manager.status()), (before, START))
+        self.configure(MODULES)
+        self.reload()
+        self.manager.send(signal.SIGINT)
+        self.check_end(START + RELOAD + START + STOP)
+
+    def test_privileges_do_not_grow(self):
+        """What the launcher has given up is gone: more takes a restart."""
+        self.begin()
+        before = self.privileges()
+        self.configure({"store": {"module": "Thing", "capabilities": ["CAP_NET_RAW"]}})
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("the configuration was refused as explained above")
+        self.assertIn("CAP_NET_RAW", self.manager.log)
+        self.assertEqual((self.privileges(), self.manager.status()), (before, START))
+
+    def test_privileges_shrink(self):
+        self.begin(modules={"store": {"module": "Thing", "capabilities": ["CAP_NET_RAW"]}})
+        before = self.privileges()
+        self.configure(MODULES)
+        self.reload()
+        after = self.privileges()
+        net_raw = 1 << 13
+        self.assertEqual(int(before["CapBnd"], 16) & ~net_raw, int(after["CapBnd"], 16))
+        self.assertEqual(after["CapPrm"], after["CapBnd"])
+
+    def test_a_file_that_others_may_write_is_refused(self):
+        self.begin()
+        os.chmod(self.prefix.path / "bin/manager", 0o777)
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("the configuration was refused as explained above")
+        self.assertEqual(self.manager.status(), START)
+
+    def test_a_stop_meanwhile_is_the_end(self):
+        """One module hangs, so that SIGTERM meets the reload under way."""
+        self.begin()
+        hung = self.manager.module_pids()["example"]
+        os.kill(hung, signal.SIGSTOP)
+        wait_until(lambda: status_of(hung)["State"].startswith("T"), "the module to be stopped")
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for("MANAGER_FORCE_TERMINATING")
+        self.manager.send(signal.SIGTERM)
+        self.manager.wait_for("SIGINT_RECEIVED")
+        os.kill(hung, signal.SIGCONT)
+        self.check_end(START + ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "SIGINT_RECEIVED",
+                                "MANAGER_SHUTDOWN_FINALIZING", "MANAGER_EXITING"])
+
+    def test_arguments_environment_and_directory_stay(self):
+        self.begin()
+        of_launcher = pathlib.Path(f"/proc/{self.manager.pid}")
+        before = os.readlink(of_launcher / "cwd"), self.environment_of("store")
+        self.reload()
+        self.assertEqual((os.readlink(of_launcher / "cwd"), self.environment_of("store")), before)
+
+
+if __name__ == "__main__":
+    harness.main()
