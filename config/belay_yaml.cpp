@@ -114,7 +114,6 @@ void read_modules(Workspace& work, const Member& member)
     if (!is_mapping(reading, member))
         return;
     for (const auto& entry : member.value.members) {
-        warn_unknown_module(work, entry);
         reading.subject = entry.key;
         ModulePolicy policy;
         read_mapping(reading, entry, policy, module_keys);
@@ -139,12 +138,20 @@ constexpr std::array sections{
 
 void load_belay_yaml(Workspace& work)
 {
-    const auto path = work.result.settings.config_file.parent_path() / "belay.yaml";
+    const auto& settings = work.result.settings;
+    const auto path =
+        (settings.config_file.empty() ? settings.etc_dir : settings.config_file.parent_path()) / "belay.yaml";
     if (!entry_exists(path))
         return;
     Reading reading{work.diagnostics, "belay.yaml"};
     if (const auto root = work.read(path))
         read_mapping(reading, *root, work, sections);
+}
+
+void check_belay_modules(Workspace& work)
+{
+    for (const auto& entry : work.module_policies.members)
+        warn_unknown_module(work, entry);
 }
 
 ModulePolicy policy_of(Workspace& work, const std::string& id, const std::string& name)

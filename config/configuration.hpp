@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -63,8 +64,9 @@ struct Module
 {
     std::string id;
     std::string name;
-    bool standalone = false; ///< by the configuration or by `--standalone`: not spawned
-    bool ignored = false;    ///< by `--ignore`: neither spawned nor waited for
+    bool standalone = false;               ///< by the configuration or by `--standalone`: not spawned
+    bool ignored = false;                  ///< by `--ignore`: neither spawned nor waited for
+    bool capabilities_of_manifest = false; ///< the entry is silent
     std::optional<Access> access;
     ModulePolicy policy;   ///< belay.yaml
     nlohmann::json config; ///< the `module_config` object of wire-protocol.md §4.2
@@ -80,17 +82,35 @@ struct Configuration
     nlohmann::json schemas;                  ///< as published; null unless validate_schema
     std::set<std::filesystem::path> sources; ///< every file that had a say, for the trust rule
     ModulePolicy manager;                    ///< belay.yaml, `manager:`; user, groups and limits
+    bool from_database = false;              ///< the modules are those of the database
     std::map<std::string, Origin> origins;   ///< "run_as_user", "<id>" and "<id>/capabilities/<index>"
 };
+
+/// Others than root may write the overlay and the database, which so may change values only. Without a file there is
+/// nothing to compare with: then the database must be root's own.
+bool values_only(const Configuration& configuration);
+
+/// What a configuration database says.
+struct StoredModules
+{
+    /// In the form of the file's `active_modules`, from a source that is not trusted; none: the database is empty.
+    std::optional<nlohmann::json> active_modules;
+};
+
+/// Reads the database as the user that the manager will be; `so_far` has the settings and belay.yaml's `manager:`. The
+/// error is a sentence without the database's name.
+using ReadDatabase = std::function<tl::expected<StoredModules, std::string>(const Configuration& so_far)>;
 
 struct LoadOptions
 {
     std::string prefix;                             ///< `--prefix`; empty: the installed one
-    std::string config;                             ///< `--config`; empty: default.yaml
+    std::string config;                             ///< `--config`; empty: default.yaml, or with a database none
     std::optional<std::string> everest_prefix;      ///< `--mqtt_everest_prefix`
     std::set<std::string> standalone;               ///< `--standalone`
     std::set<std::string> ignore;                   ///< `--ignore`
     std::map<std::string, std::string> environment; ///< the process's environment
+    std::string database;                           ///< `--db`, for messages
+    ReadDatabase read_database;                     ///< none: the database has no say
 };
 
 /// Loads and validates everything. Every problem found is in `diagnostics`; nothing is returned if one is an error.
@@ -115,5 +135,9 @@ struct PlanOptions
 /// capability names; a missing one is a diagnostic.
 std::optional<launcher::LaunchPlan> make_plan(const Configuration& configuration, const PlanOptions& options,
                                               Diagnostics& diagnostics);
+
+/// The manager's part of it alone; `configuration` needs no more than the settings and belay.yaml's `manager:`.
+std::optional<launcher::ProcessPlan> make_manager_plan(const Configuration& configuration, const PlanOptions& options,
+                                                       Diagnostics& diagnostics);
 
 } // namespace belay::config

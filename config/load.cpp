@@ -119,12 +119,18 @@ std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagn
 {
     Diagnostics found;
     auto work = make_workspace(options, found);
-    if (resolve_settings(work, true)) {
+    // A database by itself is enough.
+    if (resolve_settings(work, options.config.empty() && !options.read_database)) {
+        if (work.result.settings.config_file.empty())
+            work.main.kind = Node::Kind::mapping;
         load_schemas(work);
-        apply_overlay(work);
+        load_belay_yaml(work);
+        work.result.from_database = apply_database(work);
+        if (!work.result.from_database)
+            apply_overlay(work);
         work.validate("config", work.main, "the configuration");
         load_types_and_errors(work);
-        load_belay_yaml(work);
+        check_belay_modules(work);
         load_modules(work);
         check_named_modules(work);
         publish_manifests(work);

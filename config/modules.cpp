@@ -21,7 +21,7 @@ json tier(const Node& node)
     return result;
 }
 
-json mapping_of(Workspace& work, const std::string& id, const Node& entry, const Node* manifest)
+json mapping_of(const Node& entry)
 {
     const auto* mapping = entry.find("mapping");
     if (mapping == nullptr)
@@ -29,18 +29,25 @@ json mapping_of(Workspace& work, const std::string& id, const Node& entry, const
     json result = json::object();
     if (const auto* module = mapping->find("module"); module != nullptr && module->find("evse") != nullptr)
         result["module"] = tier(*module);
-    const auto* provides = manifest == nullptr ? nullptr : manifest->find("provides");
-    if (const auto* implementations = mapping->find("implementations"); implementations != nullptr) {
-        for (const auto& member : implementations->members) {
+    if (const auto* implementations = mapping->find("implementations"); implementations != nullptr)
+        for (const auto& member : implementations->members)
             result["implementations"][member.key] = tier(member.value);
-            if (provides != nullptr && provides->find(member.key) == nullptr)
-                report_warning(work.diagnostics, member.key_node,
-                               "the mapping of module `" + id + "` names the implementation `" + member.key +
-                                   "`, which it does not provide",
-                               suggest(member.key, provides->keys()));
-        }
-    }
     return result.empty() ? json(nullptr) : result;
+}
+
+void warn_unknown_mapping(Workspace& work, const std::string& id, const Node& entry, const Node* manifest)
+{
+    const auto* mapping = entry.find("mapping");
+    const auto* implementations = mapping == nullptr ? nullptr : mapping->find("implementations");
+    const auto* provides = manifest == nullptr ? nullptr : manifest->find("provides");
+    if (implementations == nullptr || provides == nullptr)
+        return;
+    for (const auto& member : implementations->members)
+        if (provides->find(member.key) == nullptr)
+            report_warning(work.diagnostics, member.key_node,
+                           "the mapping of module `" + id + "` names the implementation `" + member.key +
+                               "`, which it does not provide",
+                           suggest(member.key, provides->keys()));
 }
 
 json connections_of(const Node& entry)
@@ -61,7 +68,7 @@ json connections_of(const Node& entry)
     return result;
 }
 
-std::optional<Access> access_of(Workspace& work, const std::string& id, const Node& entry)
+std::optional<Access> access_of(const Node& entry)
 {
     const auto* node = entry.find("access");
     if (node == nullptr)
@@ -73,17 +80,26 @@ std::optional<Access> access_of(Workspace& work, const std::string& id, const No
     result.allow_global_read = config->boolean_at("allow_global_read");
     result.allow_global_write = config->boolean_at("allow_global_write");
     result.allow_set_read_only = config->boolean_at("allow_set_read_only");
-    const auto* modules = config->find("modules");
+    if (const auto* modules = config->find("modules"); modules != nullptr)
+        for (const auto& member : modules->members)
+            result.modules[member.key] = {member.value.boolean_at("allow_read"), member.value.boolean_at("allow_write"),
+                                          member.value.boolean_at("allow_set_read_only")};
+    return result;
+}
+
+void warn_unknown_access(Workspace& work, const std::string& id, const Node& entry)
+{
+    const auto* access = entry.find("access");
+    const auto* config = access == nullptr ? nullptr : access->find("config");
+    const auto* modules = config == nullptr ? nullptr : config->find("modules");
+    if (modules == nullptr)
+        return;
     const auto known = std::as_const(work.main).find("active_modules")->keys();
-    for (const auto& member : modules == nullptr ? std::vector<Member>{} : modules->members) {
-        result.modules[member.key] = {member.value.boolean_at("allow_read"), member.value.boolean_at("allow_write"),
-                                      member.value.boolean_at("allow_set_read_only")};
+    for (const auto& member : modules->members)
         if (std::find(known.begin(), known.end(), member.key) == known.end())
             report_warning(work.diagnostics, member.key_node,
                            "module `" + id + "` gets access to `" + member.key + "`, which does not exist",
                            suggest(member.key, known));
-    }
-    return result;
 }
 
 json access_to_json(const std::optional<Access>& access, const Node& entry)
@@ -108,6 +124,7 @@ json access_to_json(const std::optional<Access>& access, const Node& entry)
 void add_capabilities(Workspace& work, Module& module, const Node& entry, const Node* manifest)
 {
     const auto* list = entry.find("capabilities");
+    module.capabilities_of_manifest = list == nullptr;
     if (list == nullptr && manifest != nullptr)
         list = manifest->find("capabilities");
     if (list == nullptr)
@@ -128,6 +145,20 @@ void add_capabilities(Workspace& work, Module& module, const Node& entry, const 
 
 } // namespace
 
+json structure_of(const Node& entry)
+{
+    auto access = access_to_json(access_of(entry), entry);
+    if (access.is_object() && access.empty()) // as good as none
+        access = nullptr;
+    const auto* capabilities = entry.find("capabilities");
+    return {{"module", entry.string_at("module")},
+            {"standalone", entry.boolean_at("standalone")},
+            {"capabilities", capabilities == nullptr ? json(nullptr) : to_json(*capabilities)},
+            {"connections", connections_of(entry)},
+            {"mapping", mapping_of(entry)},
+            {"access", std::move(access)}};
+}
+
 Module make_module(Workspace& work, const std::string& id, const Node& entry, const Node* manifest)
 {
     Module module;
@@ -136,13 +167,15 @@ Module make_module(Workspace& work, const std::string& id, const Node& entry, co
     const bool configured_standalone = entry.boolean_at("standalone");
     module.standalone = configured_standalone || work.options.standalone.contains(id);
     module.ignored = work.options.ignore.contains(id);
-    module.access = access_of(work, id, entry);
+    module.access = access_of(entry);
+    warn_unknown_access(work, id, entry);
+    warn_unknown_mapping(work, id, entry, manifest);
     module.config = {{"module_id", id},
                      {"module_name", module.name},
                      {"standalone", configured_standalone},
                      {"telemetry_enabled", false},
                      {"connections", connections_of(entry)},
-                     {"mapping", mapping_of(work, id, entry, manifest)},
+                     {"mapping", mapping_of(entry)},
                      {"access", access_to_json(module.access, entry)}};
     if (const auto* telemetry = entry.find("telemetry"); telemetry != nullptr)
         if (const auto* number = telemetry->find("id"); number != nullptr)

@@ -105,20 +105,23 @@ void drop_settings(Workspace& work, Node& overlay)
 void apply_overlay(Workspace& work)
 {
     const auto& settings = work.result.settings;
+    if (settings.config_file.empty())
+        return;
     const auto path = settings.config_file.parent_path() / "user-config" / settings.config_file.filename();
     if (!entry_exists(path))
         return;
+    const bool untrusted = values_only(work.result);
     // With run_as_user the overlay may belong to that user, so the trust rule must not demand it of root.
-    if (settings.run_as_user.empty())
+    if (!untrusted)
         work.result.sources.insert(path);
     Diagnostics found;
-    auto overlay = load_yaml(path, found, settings.run_as_user.empty() ? Links::followed : Links::refused);
+    auto overlay = load_yaml(path, found, untrusted ? Links::refused : Links::followed);
     work.diagnostics.append_as_warnings(found);
     if (!overlay) {
         work.diagnostics.warning({path.string(), 0, 0, 0}, "the overlay is unusable and is ignored", "repair it");
         return;
     }
-    if (!settings.run_as_user.empty())
+    if (untrusted)
         check_values_only(work, *overlay);
     else
         drop_settings(work, *overlay);

@@ -59,6 +59,12 @@ public:
         return plan;
     }
 
+    launcher::ProcessPlan make_manager()
+    {
+        resolve_run_as_user();
+        return plan_manager();
+    }
+
 private:
     void complain(const std::string& origin, std::string message, std::string hint)
     {
@@ -307,6 +313,15 @@ std::optional<launcher::LaunchPlan> make_plan(const Configuration& configuration
     found.sort(configuration.settings.config_file.string());
     diagnostics.append(found);
     if (found.has_errors())
+        return std::nullopt;
+    return plan;
+}
+
+std::optional<launcher::ProcessPlan> make_manager_plan(const Configuration& configuration, const PlanOptions& options,
+                                                       Diagnostics& diagnostics)
+{
+    auto plan = Planner{configuration, options, diagnostics}.make_manager();
+    if (diagnostics.has_errors())
         return std::nullopt;
     return plan;
 }

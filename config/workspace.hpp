@@ -50,6 +50,9 @@ void load_schemas(Workspace& work);
 bool check_schema(Workspace& work, const Node& schema, const std::string& what);
 // overlay.cpp
 void apply_overlay(Workspace& work);
+// stored_modules.cpp
+/// Whether the database has modules: then they take the place of the file's, and no overlay counts.
+bool apply_database(Workspace& work);
 // manifests.cpp
 /// The names of the directories with a manifest, sorted.
 tl::expected<std::vector<std::string>, std::string> installed_modules(const Settings& settings);
@@ -68,8 +71,12 @@ void check_declarations(Workspace& work, const Node& map, const std::string& own
 void check_wiring(Workspace& work);
 // modules.cpp
 Module make_module(Workspace& work, const std::string& id, const Node& entry, const Node* manifest);
+/// All of an entry but its parameters and its telemetry, in one form however it was written.
+nlohmann::json structure_of(const Node& entry);
 // belay_yaml.cpp
 void load_belay_yaml(Workspace& work);
+/// Once the modules are known.
+void check_belay_modules(Workspace& work);
 /// What it says about one module.
 ModulePolicy policy_of(Workspace& work, const std::string& id, const std::string& name);
 

@@ -31,10 +31,10 @@ bool too_deep(std::string_view bytes)
 
 } // namespace
 
-tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view bytes)
+tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view bytes, std::size_t largest)
 {
-    if (bytes.size() > largest_payload)
-        return tl::unexpected<std::string_view>("it is larger than 1 MiB");
+    if (bytes.size() > largest)
+        return tl::unexpected<std::string_view>("it is too large");
     if (too_deep(bytes))
         return tl::unexpected<std::string_view>("it is nested deeper than 64 levels");
     auto value = nlohmann::json::parse(bytes, nullptr, false);

@@ -14,7 +14,8 @@ constexpr std::size_t largest_payload = std::size_t{1024} * 1024; ///< bytes
 constexpr std::size_t deepest_nesting = 64;                       ///< objects and arrays in each other
 
 /// Any byte sequence is survived, without exceptions and in bounded memory and stack. The error is why not.
-tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view bytes);
+tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view bytes,
+                                                               std::size_t largest = largest_payload);
 
 /// One line; what is not UTF-8 is replaced.
 std::string serialize(const nlohmann::json& value);

@@ -8,6 +8,7 @@
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/signal_domain.hpp"
+#include "manager/boot_source.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
 #include "manager/manager.hpp"
@@ -196,7 +197,8 @@ int main(int argc, char** argv)
 {
     if (const auto settled = settle_descriptors(); !settled)
         return complain(settled.error());
-    const auto options = parse_options(argc, argv);
+    auto options = parse_options(argc, argv);
+    choose_source(options);
     if (!options.dump_manifests.empty())
         return dump_manifests(options);
     config::Diagnostics diagnostics;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/manager.hpp"
 
+#include "manager/parameter_store.hpp"
 #include "manager/supervisor.hpp"
 
 #include <csignal>
@@ -25,7 +26,8 @@ int supervise(const config::Configuration& configuration, const launcher::Launch
               Inheritance inheritance, const std::shared_ptr<spdlog::logger>& log, LogStyle style)
 {
     EventLoop loop;
-    Supervisor supervisor(loop, configuration, plan, options, std::move(inheritance), log, style);
+    const auto store = make_store(configuration, options);
+    Supervisor supervisor(loop, configuration, plan, options, std::move(inheritance), *store, log, style);
     supervisor.start();
     return loop.run();
 }

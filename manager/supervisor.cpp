@@ -23,12 +23,13 @@ constexpr auto longest_answer = std::chrono::milliseconds(1000);
 } // namespace
 
 Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-                       const Options& options, Inheritance inheritance, std::shared_ptr<spdlog::logger> log,
-                       LogStyle style)
+                       const Options& options, Inheritance inheritance, ParameterStore& store,
+                       std::shared_ptr<spdlog::logger> log, LogStyle style)
     : loop_(loop),
       configuration_(configuration),
       plan_(plan),
       options_(options),
+      store_(store),
       log_(std::move(log)),
       begin_ns_(monotonic_ns()),
       status_fifo_(std::move(inheritance.status_fifo)),
@@ -48,6 +49,10 @@ void Supervisor::start()
     if (awaited(configuration_).empty()) {
         log_->error("there is no module to start: `active_modules` of {} is empty, or all of it is ignored",
                     configuration_.settings.config_file.string());
+        return apply(Event::give_up);
+    }
+    if (const auto prepared = store_.prepare(*log_); !prepared) {
+        log_->error("nothing is started: {}", prepared.error());
         return apply(Event::give_up);
     }
     processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");

@@ -4,6 +4,7 @@
 #include "manager/conversation.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
+#include "manager/parameter_store.hpp"
 #include "manager/processes.hpp"
 #include "manager/repeats.hpp"
 #include "manager/restarter.hpp"
@@ -19,7 +20,8 @@ class Supervisor final : private ProcessListener, private ConversationListener, 
 {
 public:
     Supervisor(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-               const Options& options, Inheritance inheritance, std::shared_ptr<spdlog::logger> log, LogStyle style);
+               const Options& options, Inheritance inheritance, ParameterStore& store,
+               std::shared_ptr<spdlog::logger> log, LogStyle style);
 
     /// Begins; the event loop ends with the exit code when everything is over.
     void start();
@@ -64,6 +66,7 @@ private:
     const config::Configuration& configuration_;
     const launcher::LaunchPlan& plan_;
     const Options& options_;
+    ParameterStore& store_;
     std::shared_ptr<spdlog::logger> log_;
     std::uint64_t begin_ns_; ///< of the manager, or of the last restart of all
     StatusFifo status_fifo_;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/overlay_file.hpp"
+
+#include "config/yaml.hpp"
+#include "launcher/descriptor.hpp"
+#include "launcher/errno_text.hpp"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace belay::manager {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+tl::unexpected<std::string> failure(const fs::path& path, const char* what, int error)
+{
+    return tl::unexpected(path.string() + ": could not " + what + ": " + errno_text(error));
+}
+
+/// A new file under a name that is nobody's; gone again unless it was given another.
+class Draft
+{
+public:
+    explicit Draft(const fs::path& final_path)
+        : path_(final_path.parent_path() / ("." + final_path.filename().string() + ".new")), final_(final_path)
+    {}
+    Draft(const Draft&) = delete;
+    Draft& operator=(const Draft&) = delete;
+    ~Draft()
+    {
+        if (file_)
+            ::unlink(path_.c_str());
+    }
+
+    tl::expected<void, std::string> write(std::string_view text)
+    {
+        ::unlink(path_.c_str()); // of a manager that ended in the middle
+        constexpr mode_t usual_mode = 0644;
+        file_ = FileDescriptor{::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, usual_mode)};
+        if (!file_)
+            return failure(path_, "create it", errno);
+        struct stat former
+        {};
+        if (::stat(final_.c_str(), &former) == 0 && ::fchmod(file_.get(), former.st_mode & 0777U) != 0)
+            return failure(path_, "set its mode", errno);
+        while (!text.empty()) {
+            const auto count = ::write(file_.get(), text.data(), text.size());
+            if (count < 0 && errno != EINTR)
+                return failure(path_, "write it", errno);
+            text.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
+        }
+        if (::fsync(file_.get()) != 0)
+            return failure(path_, "write it to the medium", errno);
+        return {};
+    }
+
+    tl::expected<void, std::string> take_the_name()
+    {
+        if (::rename(path_.c_str(), final_.c_str()) != 0)
+            return failure(path_, "rename it", errno);
+        file_.reset();
+        const FileDescriptor directory{::open(final_.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+        if (!directory || ::fsync(directory.get()) != 0)
+            return failure(final_.parent_path(), "write it to the medium", errno);
+        return {};
+    }
+
+private:
+    fs::path path_;
+    fs::path final_;
+    FileDescriptor file_;
+};
+
+/// The directory of a new overlay must survive, too.
+tl::expected<void, std::string> make_directory(const fs::path& directory)
+{
+    constexpr mode_t mode = 0755;
+    if (::mkdir(directory.c_str(), mode) != 0)
+        return errno == EEXIST ? tl::expected<void, std::string>{} : failure(directory, "create it", errno);
+    const FileDescriptor above{::open(directory.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!above || ::fsync(above.get()) != 0)
+        return failure(directory.parent_path(), "write it to the medium", errno);
+    return {};
+}
+
+nlohmann::json& object_at(nlohmann::json& parent, const std::string& key)
+{
+    auto& child = parent[key];
+    if (!child.is_object())
+        child = nlohmann::json::object();
+    return child;
+}
+
+} // namespace
+
+OverlayFile::OverlayFile(const config::Configuration& configuration)
+    : path_(configuration.settings.config_file.parent_path() / "user-config" /
+            configuration.settings.config_file.filename()),
+      links_refused_(config::values_only(configuration))
+{
+    std::error_code error;
+    if (!links_refused_ && fs::is_symlink(path_, error))
+        if (auto target = fs::canonical(path_, error); !error)
+            path_ = std::move(target);
+}
+
+tl::expected<void, std::string> OverlayFile::prepare(spdlog::logger& log)
+{
+    const auto directory = path_.parent_path();
+    std::error_code error;
+    const auto& written = fs::exists(directory, error) ? directory : directory.parent_path();
+    if (::faccessat(AT_FDCWD, written.c_str(), W_OK, AT_EACCESS) != 0)
+        log.info(
+            "parameters cannot be changed at run time: {}: {}; `install -d -o USER {}` makes it possible, with the "
+            "user of the manager",
+            written.string(), errno_text(errno), directory.string());
+    return {};
+}
+
+tl::expected<nlohmann::json, std::string> OverlayFile::read() const
+{
+    if (!config::entry_exists(path_))
+        return nlohmann::json::object();
+    config::Diagnostics found;
+    const auto node =
+        config::load_yaml(path_, found, links_refused_ ? config::Links::refused : config::Links::followed);
+    if (node)
+        return config::to_json(*node);
+    const auto& problems = found.all();
+    return tl::unexpected(path_.string() + ": it is not changed, for it cannot be read: " +
+                          (problems.empty() ? "" : problems.front().message));
+}
+
+tl::expected<void, std::string> OverlayFile::replace(const std::string& text) const
+{
+    if (text.size() > config::largest_file)
+        return tl::unexpected(path_.string() + ": would become larger than 16 MB");
+    if (auto made = make_directory(path_.parent_path()); !made)
+        return made;
+    Draft draft{path_};
+    auto done = draft.write(text);
+    return done ? draft.take_the_name() : done;
+}
+
+tl::expected<void, std::string> OverlayFile::write(const ParameterName& parameter, const NewValue& to)
+{
+    auto overlay = read();
+    if (!overlay)
+        return tl::unexpected(overlay.error());
+    auto& module = object_at(object_at(*overlay, "active_modules"), parameter.module);
+    auto& map = parameter.implementation == "!module"
+                    ? object_at(module, "config_module")
+                    : object_at(object_at(module, "config_implementation"), parameter.implementation);
+    map[parameter.name] = to.value;
+    return replace(overlay->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
+}
+
+} // namespace belay::manager

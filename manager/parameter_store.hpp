@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "config/configuration.hpp"
+#include "manager/options.hpp"
+
+#include <spdlog/logger.h>
+#include <tl/expected.hpp>
+
+#include <memory>
+#include <string>
+
+namespace belay::manager {
+
+/// Which parameter of which module; `implementation` is `!module` for the module's own.
+struct ParameterName
+{
+    std::string module, implementation, name;
+};
+
+/// What a parameter is set to. `characteristics` are the wire's; `value` is what `text` means.
+struct NewValue
+{
+    nlohmann::json characteristics, value;
+    std::string text;
+};
+
+/// Where values survive: wire-protocol.md §4.3. Errors are sentences.
+class ParameterStore
+{
+public:
+    virtual ~ParameterStore() = default;
+
+    /// Before the modules start: warns if write() will fail. An error if nothing can be started.
+    virtual tl::expected<void, std::string> prepare(spdlog::logger& log) = 0;
+
+    /// Once it returns, the value survives a power cut; one that comes before leaves the old or the new one.
+    virtual tl::expected<void, std::string> write(const ParameterName& parameter, const NewValue& to) = 0;
+};
+
+/// The database if `--db` is given, else the overlay. `configuration` must outlive it.
+std::unique_ptr<ParameterStore> make_store(const config::Configuration& configuration, const Options& options);
+
+} // namespace belay::manager
