@@ -99,6 +99,7 @@ void Conversation::on_published(int message)
     if (!unacknowledged_.empty())
         return;
     metadata_published_ = true;
+    listener_.on_metadata_published();
     for (const auto& answer : std::exchange(waiting_, {}))
         reply(answer);
     if (std::exchange(clear_wanted_, false))

@@ -20,6 +20,8 @@ public:
     /// Nothing that a module says from now on is lost.
     virtual void on_connected() = 0;
     virtual void on_broker_failed(const std::string& why) = 0;
+    /// The broker has acknowledged what modules read when they start.
+    virtual void on_metadata_published() = 0;
     /// What ask_whether_alive() asked for.
     virtual void on_broker_alive() = 0;
     virtual void on_asked(const std::string& module) = 0;

@@ -314,6 +314,7 @@ void Supervisor::on_launcher_gone(const std::string& why)
 
 void Supervisor::on_connected()
 {
+    record("connected", {});
     apply(Event::connected);
 }
 
@@ -328,6 +329,11 @@ void Supervisor::on_broker_failed(const std::string& why)
     if (lifecycle_.stopping())
         return apply(Event::fail);
     fail();
+}
+
+void Supervisor::on_metadata_published()
+{
+    record("published", {});
 }
 
 void Supervisor::on_broker_alive()

@@ -33,6 +33,7 @@ private:
 
     void on_connected() override;
     void on_broker_failed(const std::string& why) override;
+    void on_metadata_published() override;
     void on_broker_alive() override;
     void on_asked(const std::string& module) override;
     void on_answered(const std::string& module) override;

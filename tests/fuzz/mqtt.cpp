@@ -188,6 +188,7 @@ private:
         std::fprintf(stderr, "%s\n", why.c_str());
         require(false, "the connection survives any message");
     }
+    void on_metadata_published() override {}
     void on_broker_alive() override {}
     void on_asked(const std::string& module) override
     {
