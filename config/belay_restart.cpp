@@ -49,6 +49,7 @@ constexpr std::array keys{
 
 void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
 {
+    policy.given = true;
     read_mapping(reading, member, policy, keys, "restart: {policy: on-failure}");
 }
 

@@ -45,10 +45,16 @@ constexpr std::array startup_keys{Key<ModulePolicy>{"timeout", [](auto& reading,
                                                                 seconds(reading, member, shortest_timeout))
                                                             to.startup_timeout = *timeout;
                                                     }}};
-constexpr std::array shutdown_keys{Key<ModulePolicy>{
-    "timeout", [](auto& reading, auto& member, auto& to) {
-        to.shutdown_timeout = seconds(reading, member, shortest_timeout).value_or(to.shutdown_timeout);
-    }}};
+constexpr std::array shutdown_keys{
+    Key<ModulePolicy>{"timeout",
+                      [](auto& reading, auto& member, auto& to) {
+                          to.shutdown_timeout =
+                              seconds(reading, member, shortest_timeout).value_or(to.shutdown_timeout);
+                      }},
+    Key<ModulePolicy>{"request_timeout", [](auto& reading, auto& member, auto& to) {
+                          if (const auto timeout = seconds(reading, member, shortest_timeout))
+                              to.request_timeout = *timeout;
+                      }}};
 
 using ModuleKey = Key<ModulePolicy>;
 
@@ -84,7 +90,17 @@ void read_connect_timeout(Reading& reading, const Member& member, Broker& broker
     broker.connect_timeout_ms = static_cast<std::uint32_t>(timeout.count());
 }
 
-constexpr std::array broker_keys{Key<Broker>{"connect_timeout", read_connect_timeout}};
+constexpr std::array broker_keys{Key<Broker>{"connect_timeout", read_connect_timeout},
+                                 Key<Broker>{"recover",
+                                             [](auto& reading, auto& member, auto& to) {
+                                                 bool recover = to.recover.value_or(false);
+                                                 read_boolean(reading, member, recover);
+                                                 to.recover = recover;
+                                             }},
+                                 Key<Broker>{"reconnect_timeout", [](auto& reading, auto& member, auto& to) {
+                                                 if (const auto timeout = seconds(reading, member, shortest_timeout))
+                                                     to.reconnect_timeout = *timeout;
+                                             }}};
 
 void check_policy(Reading& reading, const Node& place, const ModulePolicy& policy)
 {
@@ -170,6 +186,8 @@ ModulePolicy policy_of(Workspace& work, const std::string& id, const std::string
     Reading checking{work.diagnostics, id};
     if (most_specific != nullptr && !reported.has_errors())
         check_policy(checking, most_specific->key_node, result);
+    if (work.options.recover_module_crashes && !result.restart.given)
+        result.restart = everest_recovery();
     return result;
 }
 

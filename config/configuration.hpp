@@ -30,6 +30,8 @@ struct Broker
     std::string everest_prefix;               ///< with trailing slash
     std::string external_prefix;              ///< verbatim
     std::uint32_t connect_timeout_ms = 30000; ///< belay.yaml, `broker: connect_timeout`
+    std::optional<bool> recover;              ///< belay.yaml: after it was lost, wait for it and start all again
+    std::optional<std::chrono::milliseconds> reconnect_timeout; ///< belay.yaml; with `recover`; none: no limit
 };
 
 struct Settings
@@ -104,6 +106,8 @@ using ReadDatabase = std::function<tl::expected<StoredModules, std::string>(cons
 struct LoadOptions
 {
     std::string prefix;                             ///< `--prefix`; empty: the installed one
+    std::string program_prefix;                     ///< instead, if nothing is installed there; empty: none
+    bool recover_module_crashes = false;            ///< `--recover-module-crashes`
     std::string config;                             ///< `--config`; empty: default.yaml, or with a database none
     std::optional<std::string> everest_prefix;      ///< `--mqtt_everest_prefix`
     std::set<std::string> standalone;               ///< `--standalone`

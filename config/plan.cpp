@@ -229,7 +229,9 @@ private:
 
     [[nodiscard]] std::uint32_t shutdown_timeout_ms(const std::string& id) const
     {
-        return static_cast<std::uint32_t>(configuration_.modules.at(id).policy.shutdown_timeout.count());
+        const auto& policy = configuration_.modules.at(id).policy;
+        return static_cast<std::uint32_t>(
+            std::max(policy.shutdown_timeout, policy.request_timeout.value_or(policy.shutdown_timeout)).count());
     }
 
     launcher::ProcessPlan plan_manager()

@@ -51,7 +51,24 @@ struct RestartPolicy
     std::chrono::milliseconds stable_after{60000}; ///< a run of this length is forgotten when it ends
     unsigned burst = 5;                            ///< so many restarts without a stable run, then EVerest's rule
     std::set<int> success_exit_status{0};
+    bool given = false;    ///< belay.yaml has it
+    bool together = false; ///< restarts of all modules with such a policy are counted as one module's
 };
+
+/// `--recover-module-crashes`: three restarts of all at once, whichever modules ended, for as long as the manager
+/// lives.
+[[nodiscard]] inline RestartPolicy everest_recovery()
+{
+    constexpr std::chrono::hours never{24 * 36500};
+    RestartPolicy policy;
+    policy.policy = RestartPolicy::When::always;
+    policy.scope = RestartPolicy::Scope::all;
+    policy.delay = policy.max_delay = std::chrono::milliseconds{0};
+    policy.stable_after = never;
+    policy.burst = 3;
+    policy.together = true;
+    return policy;
+}
 
 enum class Confinement : std::uint8_t
 {
@@ -97,6 +114,7 @@ struct ModulePolicy
     RestartPolicy restart;
     std::optional<std::chrono::milliseconds> startup_timeout; ///< from its start until it is ready; none: no limit
     std::chrono::milliseconds shutdown_timeout{5000};         ///< from SIGTERM until SIGKILL
+    std::optional<std::chrono::milliseconds> request_timeout; ///< from the request until SIGTERM; none: the same
 };
 
 } // namespace belay::config

@@ -12,11 +12,25 @@ namespace fs = std::filesystem;
 
 namespace {
 
+bool holds_everest(const fs::path& prefix)
+{
+    std::error_code error;
+    return fs::is_directory(prefix / "share" / "everest", error);
+}
+
+/// A build that was copied to where EVerest is installed needs no `--prefix`.
+fs::path wanted_prefix(const LoadOptions& options)
+{
+    if (!options.prefix.empty())
+        return options.prefix;
+    const bool moved = !holds_everest(BELAY_INSTALL_PREFIX) && !options.program_prefix.empty();
+    return moved && holds_everest(options.program_prefix) ? options.program_prefix : BELAY_INSTALL_PREFIX;
+}
+
 /// Sets `result` to the prefix; false if it is no directory.
 bool resolve_prefix(Workspace& work, fs::path& result)
 {
-    const fs::path wanted =
-        work.options.prefix.empty() ? fs::path{BELAY_INSTALL_PREFIX} : fs::path{work.options.prefix};
+    const auto wanted = wanted_prefix(work.options);
     std::error_code error;
     if (!fs::is_directory(wanted, error)) {
         work.diagnostics.error({}, "the prefix `" + wanted.string() + "` is not a directory", "check --prefix");

@@ -23,8 +23,10 @@ constexpr int keepalive_s = 20;
 /// which more messages are in flight than it allowed: with its default of 20, a burst of QoS 2 messages would end us.
 constexpr int most_incoming_in_flight = 65535;
 constexpr auto longest_attempt = std::chrono::seconds(5);
+constexpr auto first_retry_delay = std::chrono::milliseconds(50);
 constexpr auto longest_retry_delay = std::chrono::milliseconds(1000);
-constexpr auto complaint_interval = std::chrono::seconds(5);
+constexpr auto first_complaint_interval = std::chrono::seconds(5);
+constexpr auto longest_complaint_interval = std::chrono::seconds(300);
 constexpr auto housekeeping_interval = std::chrono::seconds(5); // keepalive_s + this is below 1.5 * keepalive_s
 
 std::string reason(int result, int error)
@@ -68,7 +70,8 @@ Broker::Broker(EventLoop& loop, const config::Broker& settings, spdlog::logger& 
       listener_(listener),
       retry_timer_(loop, [this] { attempt(); }),
       attempt_timer_(loop, [this] { attempt_failed("no answer"); }),
-      housekeeping_timer_(loop, [this] { housekeeping(); })
+      housekeeping_timer_(loop, [this] { housekeeping(); }),
+      retry_delay_(first_retry_delay)
 {
     mosquitto_lib_init();
 }
@@ -113,8 +116,25 @@ Broker::Client Broker::make_client()
 
 void Broker::connect()
 {
-    deadline_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(settings_.connect_timeout_ms);
-    retry_timer_.arm(std::chrono::milliseconds(0));
+    begin(std::chrono::milliseconds(settings_.connect_timeout_ms));
+}
+
+void Broker::connect_again()
+{
+    again_ = true;
+    begin(settings_.reconnect_timeout);
+}
+
+void Broker::begin(std::optional<std::chrono::milliseconds> patience)
+{
+    close();
+    closed_ = false;
+    patience_ = patience;
+    deadline_ = std::chrono::steady_clock::now() + patience.value_or(std::chrono::milliseconds(0));
+    next_complaint_ = {};
+    complaint_interval_ = first_complaint_interval;
+    addresses_.clear(); // it may have moved
+    retry_timer_.arm(again_ ? retry_delay_ : std::chrono::milliseconds(0));
 }
 
 std::string Broker::next_address()
@@ -153,7 +173,7 @@ void Broker::attempt()
     const int socket = mosquitto_socket(client_.get());
     if (result > 0 || socket < 0) {
         if (local && result == MOSQ_ERR_ERRNO && (error == EACCES || error == EPERM))
-            return give_up(denied(settings_.socket_path));
+            return again_ ? attempt_failed(denied(settings_.socket_path)) : give_up(denied(settings_.socket_path));
         return attempt_failed(reason(result, error));
     }
     watch_.emplace(
@@ -166,17 +186,18 @@ void Broker::attempt_failed(const std::string& why)
 {
     close();
     const auto now = std::chrono::steady_clock::now();
-    if (now >= deadline_)
-        return give_up("it did not come within " + std::to_string(settings_.connect_timeout_ms / 1000) + " s: " + why +
+    if (patience_ && now >= deadline_)
+        return give_up("it did not come within " + std::to_string(patience_->count() / 1000) + " s: " + why +
                        "; start it, or correct the broker's address in the configuration");
     if (!addresses_.empty())
         return retry_timer_.arm(std::chrono::milliseconds(0));
     if (now >= next_complaint_) {
         log_.warn("waiting for the MQTT broker at {}: {}", describe(settings_), why);
-        next_complaint_ = now + complaint_interval;
+        next_complaint_ = now + complaint_interval_;
+        complaint_interval_ = std::min<std::chrono::seconds>(complaint_interval_ * 2, longest_complaint_interval);
     }
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - now);
-    retry_timer_.arm(std::min(retry_delay_, left + std::chrono::milliseconds(1)));
+    retry_timer_.arm(patience_ ? std::min(retry_delay_, left + std::chrono::milliseconds(1)) : retry_delay_);
     retry_delay_ = std::min(retry_delay_ * 2, longest_retry_delay);
 }
 
@@ -229,6 +250,9 @@ void Broker::on_io_error(int result, int error)
     const auto why = reason(result, error);
     if (!was_connected)
         return attempt_failed(why);
+    // One that accepts connections and drops them at once is not asked again at once.
+    const bool lasted = std::chrono::steady_clock::now() - connected_since_ >= longest_attempt;
+    retry_delay_ = lasted ? first_retry_delay : std::min(retry_delay_ * 2, longest_retry_delay);
     close();
     closed_ = true;
     listener_.on_broker_lost(why);
@@ -242,6 +266,7 @@ void Broker::deliver()
             return;
         }
         connected_ = true;
+        connected_since_ = std::chrono::steady_clock::now();
         attempt_timer_.disarm();
         housekeeping_timer_.arm(housekeeping_interval);
         log_.info("connected to the MQTT broker at {}", describe(settings_));

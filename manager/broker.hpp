@@ -20,9 +20,9 @@ class BrokerListener
 {
 public:
     virtual void on_broker_connected() = 0;
-    /// It did not come in time, or will not let us in: final.
+    /// It did not come in time, or will not let us in.
     virtual void on_broker_unreachable(const std::string& why) = 0;
-    /// The connection is gone; it is not made again.
+    /// The connection is gone; connect() may make another.
     virtual void on_broker_lost(const std::string& why) = 0;
     virtual void on_message(std::string_view topic, std::string_view payload, bool retained) = 0;
     virtual void on_subscribed(int message) = 0;
@@ -46,6 +46,10 @@ public:
 
     /// Begins to connect; the listener hears of the outcome.
     void connect();
+
+    /// The same after a connection was lost or given up: waits without a limit unless the settings have one, also for
+    /// the right to use a socket, which a broker that starts may not have given yet.
+    void connect_again();
 
     /// Says goodbye, if there is a connection, and forgets about it. The listener hears nothing any more.
     void disconnect();
@@ -88,6 +92,7 @@ private:
     using Client = std::unique_ptr<mosquitto, Destroy>;
 
     [[nodiscard]] Client make_client();
+    void begin(std::optional<std::chrono::milliseconds> patience);
     void attempt();
     [[nodiscard]] std::string next_address();
     void attempt_failed(const std::string& why);
@@ -109,12 +114,16 @@ private:
     std::optional<IoWatch> watch_;
     std::vector<Event> events_;
     bool connected_ = false;
-    bool closed_ = false; ///< for good
+    bool closed_ = false; ///< until the next connect_again()
+    bool again_ = false;
 
+    std::optional<std::chrono::milliseconds> patience_; ///< none: no limit
     std::chrono::steady_clock::time_point deadline_;
     std::chrono::steady_clock::time_point next_complaint_;
-    std::chrono::milliseconds retry_delay_{50};
-    std::vector<std::string> addresses_; ///< still to be tried in this round
+    std::chrono::steady_clock::time_point connected_since_;
+    std::chrono::seconds complaint_interval_{};
+    std::chrono::milliseconds retry_delay_; ///< until the next attempt
+    std::vector<std::string> addresses_;    ///< still to be tried in this round
 };
 
 } // namespace belay::manager

@@ -30,14 +30,27 @@ Conversation::Conversation(EventLoop& loop, const config::Configuration& configu
         subscriptions_.push_back(topics_.ready(module));
 }
 
+/// What the last one was waiting for does not come any more.
+void Conversation::forget_connection()
+{
+    looking_for_stale_ = asking_ = flushing_ = std::nullopt;
+    stale_.clear();
+    unacknowledged_.clear();
+    waiting_.clear();
+    metadata_retained_ = clear_wanted_ = flush_wanted_ = false;
+    metadata_published_ = !publishing_;
+}
+
 void Conversation::on_broker_connected()
 {
+    forget_connection();
     // All in one go: the broker handles it in this order.
     subscribing_ = broker_.subscribe(subscriptions_, 2);
     const auto filters = topics_.metadata_filters();
     broker_.subscribe(filters, 0);
     looking_for_stale_ = broker_.unsubscribe(filters);
-    publish_metadata();
+    if (publishing_)
+        publish_metadata();
     if (!subscribing_ || !looking_for_stale_)
         on_broker_lost("could not subscribe");
 }
@@ -66,12 +79,12 @@ void Conversation::publish_again()
 
 void Conversation::on_broker_unreachable(const std::string& why)
 {
-    listener_.on_broker_failed(why);
+    listener_.on_broker_unreachable(why);
 }
 
 void Conversation::on_broker_lost(const std::string& why)
 {
-    listener_.on_broker_failed("the connection to the MQTT broker is lost: " + why);
+    listener_.on_broker_lost("the connection to the MQTT broker is lost: " + why);
 }
 
 void Conversation::on_subscribed(int message)
@@ -123,7 +136,7 @@ void Conversation::judge_round_trip() const
 void Conversation::note_stale(std::string_view topic)
 {
     const auto ours = [&](const Message& message) { return message.topic == topic; };
-    if (stale_.size() < most_stale_topics && std::ranges::none_of(metadata_, ours))
+    if (stale_.size() < most_stale_topics && !(publishing_ && std::ranges::any_of(metadata_, ours)))
         stale_.emplace(topic);
 }
 

@@ -19,7 +19,9 @@ class ConversationListener
 public:
     /// Nothing that a module says from now on is lost.
     virtual void on_connected() = 0;
-    virtual void on_broker_failed(const std::string& why) = 0;
+    /// It was waited for, and is not waited for any more.
+    virtual void on_broker_unreachable(const std::string& why) = 0;
+    virtual void on_broker_lost(const std::string& why) = 0;
     /// The broker has acknowledged what modules read when they start.
     virtual void on_metadata_published() = 0;
     /// What ask_whether_alive() asked for.
@@ -43,10 +45,21 @@ public:
     Conversation(EventLoop& loop, const config::Configuration& configuration, const std::set<std::string>& modules,
                  spdlog::logger& log, ConversationListener& listener);
 
-    void connect() { broker_.connect(); }
+    /// `publishing`: modules will be started, and read the metadata.
+    void connect(bool publishing)
+    {
+        publishing_ = publishing;
+        broker_.connect();
+    }
+    /// After the connection was lost, with or without a limit (Broker::connect_again()).
+    void connect_again(bool publishing)
+    {
+        publishing_ = publishing;
+        broker_.connect_again();
+    }
     [[nodiscard]] bool connected() const { return broker_.connected(); }
 
-    /// The answer is on_broker_alive() or on_broker_failed(); a broker that hangs gives none.
+    /// The answer is on_broker_alive() or on_broker_lost(); a broker that hangs gives none.
     void ask_whether_alive();
 
     /// What modules read when they start, for one that starts later; nothing if it is still there.
@@ -70,6 +83,7 @@ private:
     void on_unsubscribed(int message) override;
     void on_published(int message) override;
 
+    void forget_connection();
     void publish_metadata();
     void note_stale(std::string_view topic);
     void clear_stale();
@@ -95,7 +109,8 @@ private:
     std::optional<int> flushing_;
     std::set<std::string, std::less<>> stale_;
     std::set<int> unacknowledged_; ///< metadata without PUBCOMP
-    bool metadata_published_ = false;
+    bool publishing_ = true;
+    bool metadata_published_ = false; ///< or there is none to wait for
     bool metadata_retained_ = false;
     bool clear_wanted_ = false;
     bool flush_wanted_ = false;

@@ -124,6 +124,18 @@ tl::expected<void, std::string> settle_descriptors()
     return {};
 }
 
+tl::expected<void, std::string> hold_signals()
+{
+    sigset_t waiting;
+    ::sigemptyset(&waiting);
+    for (const int number : forwarded)
+        ::sigaddset(&waiting, number);
+    ::sigaddset(&waiting, SIGCHLD);
+    if (::sigprocmask(SIG_BLOCK, &waiting, nullptr) != 0)
+        return failure("block signals", errno);
+    return {};
+}
+
 tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan)
 {
     const auto bytes = launcher::encode(plan);
@@ -165,13 +177,6 @@ tl::expected<FileDescriptor, std::string> split(const launcher::LaunchPlan& plan
         return failure("create a socket pair", errno);
     FileDescriptor of_launcher{ends[0]};
     FileDescriptor of_manager{ends[1]};
-    sigset_t waiting;
-    ::sigemptyset(&waiting);
-    for (const int number : forwarded)
-        ::sigaddset(&waiting, number);
-    ::sigaddset(&waiting, SIGCHLD);
-    if (::sigprocmask(SIG_BLOCK, &waiting, nullptr) != 0)
-        return failure("block signals", errno);
     const pid_t manager = ::fork();
     if (manager < 0)
         return failure("fork", errno);

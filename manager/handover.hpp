@@ -15,6 +15,9 @@ namespace belay::manager {
 /// nothing that a caller forgot reaches the manager, and no file becomes standard output. The error is a sentence.
 tl::expected<void, std::string> settle_descriptors();
 
+/// Keeps signals to stop or reload waiting, until the launcher hears of them. The error is a sentence.
+tl::expected<void, std::string> hold_signals();
+
 /// A memfd with `plan` in it and all seals set. The error is a sentence.
 tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan);
 
@@ -25,7 +28,7 @@ tl::expected<std::string, std::string> this_program();
 tl::expected<std::string, std::string> find_launcher();
 
 /// Forks. In the parent becomes the launcher and does not return, but with an error; in the child drops to
-/// `plan.manager` and returns the socket to the launcher. Signals that arrive meanwhile wait for the launcher.
+/// `plan.manager` and returns the socket to the launcher. Signals must be held, and wait for the launcher.
 tl::expected<FileDescriptor, std::string> split(const launcher::LaunchPlan& plan, const std::string& launcher);
 
 } // namespace belay::manager

@@ -14,6 +14,7 @@ using enum Step;
 constexpr std::array table{
     // clang-format off
     Transition{S::initializing, E::connected,       S::starting,     {manager_starting_modules, start_modules}},
+    Transition{S::initializing, E::connected_idle,  S::idle,         {manager_idle}},
     Transition{S::initializing, E::give_up,         S::exiting,      {finish_failed}},
     Transition{S::initializing, E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
     Transition{S::initializing, E::reload_idle,     S::exiting,      {manager_restart_requested, finish_succeeded}},
@@ -51,21 +52,37 @@ constexpr std::array table{
     Transition{S::running,      E::recover_gracefully, S::draining_to_restart,
         {manager_shutdown_requested, ask_to_shut_down, manager_crash_shutdown_in_progress}},
 
+    Transition{S::idle,         E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::idle,         E::reload_idle,     S::exiting,      {manager_restart_requested, finish_succeeded}},
+    Transition{S::idle,         E::lose_broker,     S::idle,         {wait_for_broker}},
+    Transition{S::idle,         E::fail,            S::exiting,      {finish_failed}},
+
+    Transition{S::waiting_for_broker, E::connected, S::starting,     {crash_recovery_attempt, manager_starting_modules, start_modules}},
+    Transition{S::waiting_for_broker, E::stop_idle, S::exiting,      {sigint_received, finish_succeeded}},
+    Transition{S::waiting_for_broker, E::reload_idle, S::exiting,    {manager_restart_requested, finish_succeeded}},
+    Transition{S::waiting_for_broker, E::lose_broker, S::waiting_for_broker, {wait_for_broker}},
+    Transition{S::waiting_for_broker, E::fail,      S::exiting,      {finish_failed}},
+
+    Transition{S::resting,      E::lose_broker,     S::waiting_for_broker, {wait_for_broker}},
     Transition{S::resting,      E::deadline,        S::starting,     {crash_recovery_attempt, manager_starting_modules, start_modules}},
     Transition{S::resting,      E::stop_idle,       S::exiting,      {sigint_received, finish_succeeded}},
     Transition{S::resting,      E::reload_idle,     S::exiting,      {manager_restart_requested, finish_succeeded}},
     Transition{S::resting,      E::fail,            S::exiting,      {finish_failed}},
 
+    Transition{S::draining_to_restart, E::stopped_offline, S::waiting_for_broker, {manager_shutdown_finalizing, wait_for_broker}},
+    Transition{S::draining_to_restart, E::lose_broker, S::terminating_to_restart, {manager_force_terminating, terminate}},
     Transition{S::draining_to_restart,    E::stopped,  S::resting,                {manager_shutdown_finalizing, clear_metadata}},
     Transition{S::draining_to_restart,    E::deadline, S::terminating_to_restart, {manager_force_terminating, force_shutdown_timeout, terminate}},
     Transition{S::draining_to_restart,    E::fail,     S::terminating_after_failure, {manager_force_terminating, terminate}},
     Transition{S::draining_to_restart,    E::stop,     S::draining,               {sigint_received}},
 
+    Transition{S::terminating_to_restart, E::stopped_offline, S::waiting_for_broker, {manager_shutdown_finalizing, wait_for_broker}},
     Transition{S::terminating_to_restart, E::stopped,  S::resting,                {manager_shutdown_finalizing, clear_metadata}},
     Transition{S::terminating_to_restart, E::deadline, S::killing_to_restart,     {kill}},
     Transition{S::terminating_to_restart, E::fail,     S::terminating_after_failure, {}},
     Transition{S::terminating_to_restart, E::stop,     S::terminating,            {sigint_received}},
 
+    Transition{S::killing_to_restart, E::stopped_offline, S::waiting_for_broker, {manager_shutdown_finalizing, wait_for_broker}},
     Transition{S::killing_to_restart,     E::stopped,  S::resting,                {manager_shutdown_finalizing, clear_metadata}},
     Transition{S::killing_to_restart,     E::deadline, S::exiting,                {manager_shutdown_finalizing, finish_failed}},
     Transition{S::killing_to_restart,     E::fail,     S::killing_after_failure,  {}},
@@ -85,17 +102,20 @@ constexpr std::array table{
     Transition{S::killing,      E::stopped,         S::exiting,      {manager_shutdown_finalizing, finish_succeeded}},
     Transition{S::killing,      E::deadline,        S::exiting,      {manager_shutdown_finalizing, finish_failed}},
 
+    Transition{S::draining_after_failure, E::stopped_to_idle, S::idle, {manager_shutdown_finalizing, clear_metadata, crash_recovery_exhausted, manager_idle}},
     Transition{S::draining_after_failure,    E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
     Transition{S::draining_after_failure,    E::stopped_exhausted, S::exiting, {manager_shutdown_finalizing, crash_recovery_exhausted, finish_failed}},
     Transition{S::draining_after_failure,    E::deadline, S::terminating_after_failure, {manager_force_terminating, force_shutdown_timeout, terminate}},
     Transition{S::draining_after_failure,    E::fail,     S::terminating_after_failure, {manager_force_terminating, terminate}},
     Transition{S::draining_after_failure,    E::stop,     S::terminating_after_failure, {sigint_received, manager_force_terminating, terminate}},
 
+    Transition{S::terminating_after_failure, E::stopped_to_idle, S::idle, {manager_shutdown_finalizing, clear_metadata, crash_recovery_exhausted, manager_idle}},
     Transition{S::terminating_after_failure, E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
     Transition{S::terminating_after_failure, E::stopped_exhausted, S::exiting, {manager_shutdown_finalizing, crash_recovery_exhausted, finish_failed}},
     Transition{S::terminating_after_failure, E::deadline, S::killing_after_failure, {kill}},
     Transition{S::terminating_after_failure, E::stop,     S::aborting, {sigint_received, kill}},
 
+    Transition{S::killing_after_failure, E::stopped_to_idle, S::idle, {manager_shutdown_finalizing, clear_metadata, crash_recovery_exhausted, manager_idle}},
     Transition{S::killing_after_failure,     E::stopped,  S::exiting, {manager_shutdown_finalizing, finish_failed}},
     Transition{S::killing_after_failure,     E::stopped_exhausted, S::exiting, {manager_shutdown_finalizing, crash_recovery_exhausted, finish_failed}},
     Transition{S::killing_after_failure,     E::deadline, S::exiting, {manager_shutdown_finalizing, finish_failed}},
@@ -134,6 +154,8 @@ std::string_view status_line(Step step)
         return "FORCE_SHUTDOWN_TIMEOUT";
     case manager_shutdown_finalizing:
         return "MANAGER_SHUTDOWN_FINALIZING";
+    case manager_idle:
+        return "MANAGER_IDLE";
     case all_modules_stopped_clean:
         return "ALL_MODULES_STOPPED_CLEAN";
     case crash_recovery_attempt:
@@ -160,6 +182,7 @@ Limit limit_of(State state)
     case State::draining:
     case State::draining_after_failure:
     case State::draining_to_restart:
+        return Limit::request;
     case State::terminating:
     case State::terminating_after_failure:
     case State::terminating_to_restart:
@@ -173,6 +196,8 @@ Limit limit_of(State state)
     case State::initializing:
     case State::starting:
     case State::running:
+    case State::idle:
+    case State::waiting_for_broker:
     case State::exiting:
         return Limit::none;
     }

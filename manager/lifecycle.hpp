@@ -14,7 +14,9 @@ enum class State : std::uint8_t
     initializing, ///< until the broker is there
     starting,     ///< until all modules are ready
     running,
-    resting, ///< all are stopped, and will be started again
+    idle,               ///< nothing is started until the manager ends; configuration requests are answered
+    waiting_for_broker, ///< it is gone, all are stopped, and will be started again when it is back
+    resting,            ///< all are stopped, and will be started again
     draining_to_restart,
     terminating_to_restart,
     killing_to_restart,
@@ -30,9 +32,10 @@ enum class State : std::uint8_t
 
 enum class Event : std::uint8_t
 {
-    connected,     ///< the broker acknowledged the subscriptions
-    give_up,       ///< nothing to start, or no broker to be had
-    spawned_ready, ///< only standalone modules are missing
+    connected,      ///< the broker acknowledged the subscriptions
+    connected_idle, ///< the same, and there is nothing to start
+    give_up,        ///< nothing to start, or no broker to be had
+    spawned_ready,  ///< only standalone modules are missing
     all_ready,
     stop,               ///< a signal; modules run, and are ended at once
     stop_gracefully,    ///< a signal; modules run, and are asked first
@@ -44,10 +47,13 @@ enum class Event : std::uint8_t
     fail_gracefully,    ///< the same; the rest is asked first
     recover,            ///< a module ended, and all are to be started again; the rest is ended at once
     recover_gracefully, ///< the same; the rest is asked first
+    lose_broker,        ///< it is gone while no module needs to be stopped for that, and will be waited for
     deadline,           ///< the state has lasted for its limit
     stopped,            ///< no module runs any more
     stopped_clean,      ///< and each ended with exit code 0
     stopped_exhausted,  ///< and all were started again too often
+    stopped_to_idle,    ///< the same, and the manager stays
+    stopped_offline,    ///< and there is no broker
 };
 
 /// Either a status line or something to do.
@@ -67,12 +73,14 @@ enum class Step : std::uint8_t
     manager_force_terminating,
     force_shutdown_timeout,
     manager_shutdown_finalizing,
+    manager_idle,
     all_modules_stopped_clean,
     crash_recovery_attempt, ///< ":1/3" follows
     crash_recovery_exhausted,
     manager_exiting,
     // actions
     start_modules,
+    wait_for_broker,  ///< connects again
     clear_metadata,   ///< unless the topics are to be retained
     announce,         ///< the global ready
     ask_to_shut_down, ///< by MQTT
@@ -100,7 +108,8 @@ struct Transition
 enum class Limit : std::uint8_t
 {
     none,
-    stop, ///< the modules' shutdown timeouts
+    request, ///< until SIGTERM
+    stop,    ///< the modules' shutdown timeouts
     kill,
     abort,
     rest, ///< the delay before a restart

@@ -11,11 +11,13 @@
 #include "manager/boot_source.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
+#include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
 #include "manager/options.hpp"
 #include "manager/trust_check.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -79,32 +81,6 @@ Result<void> check_trust(const config::Configuration& configuration, const launc
         "privileges (a developer may give --trust-files-of USER)");
 }
 
-/// Looked at before it is opened: whoever may write its directory could have put a link to a device there, and to open
-/// /dev/watchdog is to start it.
-Result<FileDescriptor> open_status_fifo(const Options& options)
-{
-    const auto& path = options.status_fifo;
-    if (path.empty())
-        return FileDescriptor{};
-    const FileDescriptor found{::open(path.c_str(), O_PATH | O_CLOEXEC)};
-    if (!found)
-        return tl::unexpected("--status-fifo " + path + ": " + errno_text(errno) + "; create it with mkfifo");
-    struct stat status
-    {};
-    if (::fstat(found.get(), &status) != 0 || !S_ISFIFO(status.st_mode))
-        return tl::unexpected("--status-fifo " + path + ": is not a named pipe; create it with mkfifo");
-    const auto same = "/proc/self/fd/" + std::to_string(found.get());
-    FileDescriptor fifo{::open(same.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
-    if (!fifo && errno == ENXIO && options.reloaded) { // whoever started us has lost interest, as in a write
-        std::fprintf(stderr, "manager: --status-fifo %s: nobody reads it any more\n", path.c_str());
-        return FileDescriptor{};
-    }
-    if (!fifo)
-        return tl::unexpected("--status-fifo " + path + ": " +
-                              (errno == ENXIO ? "nobody reads it; open it for reading first" : errno_text(errno)));
-    return fifo;
-}
-
 /// Nothing but a file is waited for or emptied.
 Result<FileDescriptor> open_timeline(const std::string& path)
 {
@@ -156,11 +132,13 @@ Result<launcher::Invocation> invocation_of(const Options& options)
     return result;
 }
 
-Result<int> start(const config::Configuration& configuration, const Options& options)
+Result<int> start(const config::Configuration& configuration, const Options& options, StatusFifo fifo)
 {
     auto plan = make_plan(configuration, options);
     if (!plan)
         return tl::unexpected(plan.error());
+    if (options.into_idle)
+        plan->modules.clear(); // what is never started takes no privileges
     if (!options.dump.empty())
         if (const auto dumped = dump(configuration, options.dump); !dumped)
             return tl::unexpected(dumped.error());
@@ -178,9 +156,6 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
         return tl::unexpected(possible.error());
     if (options.judge)
         return 0;
-    auto fifo = open_status_fifo(options);
-    if (!fifo)
-        return tl::unexpected(fifo.error());
     auto timeline = open_timeline(options.timeline);
     if (!timeline)
         return tl::unexpected(timeline.error());
@@ -188,7 +163,23 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());
-    return run(configuration, *plan, options, {std::move(*control), std::move(*fifo), std::move(*timeline)});
+    return run(configuration, *plan, options, {std::move(*control), std::move(fifo), std::move(*timeline)});
+}
+
+/// From the first status line on, a signal is answered by the last ones, however long the configuration takes to load.
+Result<StatusFifo> begin(const Options& options)
+{
+    std::signal(SIGPIPE, SIG_IGN);
+    if (options.judge)
+        return StatusFifo{};
+    auto fifo = StatusFifo::open(options.status_fifo, options.reloaded);
+    const bool starting = !options.check && options.dump_manifests.empty();
+    if (const auto held = fifo && starting ? hold_signals() : Result<void>{}; !held)
+        return tl::unexpected(held.error());
+    if (const auto written = fifo ? fifo->write(status_line(Step::manager_initializing)) : tl::expected<void, int>{};
+        !written)
+        std::fprintf(stderr, "manager: --status-fifo is not written any more: %s\n", errno_text(written.error()));
+    return fifo;
 }
 
 } // namespace
@@ -199,6 +190,9 @@ int main(int argc, char** argv)
         return complain(settled.error());
     auto options = parse_options(argc, argv);
     choose_source(options);
+    auto fifo = begin(options);
+    if (!fifo)
+        return complain(fifo.error());
     if (!options.dump_manifests.empty())
         return dump_manifests(options);
     config::Diagnostics diagnostics;
@@ -208,6 +202,6 @@ int main(int argc, char** argv)
     print(diagnostics);
     if (!configuration)
         return complain("the configuration is invalid: " + summary(diagnostics));
-    const auto code = start(*configuration, options);
+    const auto code = start(*configuration, options, std::move(*fifo));
     return code ? *code : complain(code.error());
 }

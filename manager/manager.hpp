@@ -5,15 +5,16 @@
 #include "launcher/descriptor.hpp"
 #include "launcher/plan.hpp"
 #include "manager/options.hpp"
+#include "manager/status_fifo.hpp"
 
 namespace belay::manager {
 
 /// What the manager inherits from before the drop.
 struct Inheritance
 {
-    FileDescriptor control;     ///< SOCK_SEQPACKET to the launcher
-    FileDescriptor status_fifo; ///< non-blocking; may be none
-    FileDescriptor timeline;    ///< may be none
+    FileDescriptor control;  ///< SOCK_SEQPACKET to the launcher
+    StatusFifo status_fifo;  ///< MANAGER_INITIALIZING is written
+    FileDescriptor timeline; ///< may be none
 };
 
 /// The unprivileged half, in one thread and one sd-event loop, until everything is stopped. Must be called after

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iterator>
 #include <span>
 #include <string_view>
@@ -56,10 +57,18 @@ std::map<std::string, std::string> environment_of_this_process()
     return result;
 }
 
+/// The directory above that of this program; empty if it cannot be told.
+std::string prefix_of_this_program()
+{
+    std::error_code error;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+    return error ? std::string{} : self.parent_path().parent_path().string();
+}
+
 struct Raw
 {
     std::string deprecated_config;
-    std::vector<std::string> standalone, ignore;
+    std::vector<std::string> standalone, ignore, stray;
     bool validation_off = false;
     bool database_init = false;
     std::string mqtt_prefix;
@@ -70,15 +79,13 @@ void add_everest_options(CLI::App& app, Options& options, Raw& raw)
     app.add_option("--prefix", options.load.prefix, "EVerest's directory, if not that of the build")->type_name("DIR");
     app.add_option("--config", options.load.config, "A file, or a name in PREFIX/etc/everest")->type_name("FILE");
     app.add_option("--conf", raw.deprecated_config, "Deprecated: same as --config")->type_name("FILE");
-    app.add_option("--db", options.database, "Configuration database; wins over --config once it holds one")
-        ->type_name("FILE");
+    app.add_option("--db", options.database, "Configuration database; once filled, it wins")->type_name("FILE");
     app.add_flag("--db-init", raw.database_init, "Deprecated: has no effect");
     app.add_flag("--reset-from-yaml", options.reset_from_yaml, "Fill the database from --config again");
-    app.add_flag("--into-idle", options.into_idle, "Start no module, also if the configuration is invalid");
-    app.add_flag("--idle-on-failure", options.idle_on_failure,
-                 "Stay, without modules, where there is nothing to start");
+    app.add_flag("--into-idle", options.into_idle, "Start no module; answer configuration requests");
+    app.add_flag("--idle-on-failure", options.idle_on_failure, "Stay where there is nothing to start");
     app.add_flag("--recover-module-crashes", options.recover_module_crashes,
-                 "Start all modules again after one ended, at most 3 times");
+                 "Start all again after a crash, at most 3 times");
     app.add_flag("--check", options.check, "Validate the configuration and exit");
     app.add_option("--dump", options.dump, "Write resolved configuration and manifests")->type_name("DIR");
     app.add_option("--dumpmanifests", options.dump_manifests, "Write every installed manifest and exit")
@@ -92,6 +99,7 @@ void add_everest_options(CLI::App& app, Options& options, Raw& raw)
     app.add_option("--mqtt_everest_prefix", raw.mqtt_prefix, "MQTT topic prefix instead of the configured one")
         ->type_name("TOPIC");
     app.add_flag("--dontvalidateschema", raw.validation_off, "Accepted for EVerest's sake; has no effect");
+    app.add_option("stray", raw.stray)->group(""); // not shown in --help: they have no effect
 }
 
 void add_own_options(CLI::App& app, Options& options)
@@ -101,6 +109,14 @@ void add_own_options(CLI::App& app, Options& options)
     app.add_option("--timeline", options.timeline, "Write when each module was forked ... ready")->type_name("FILE");
     app.add_flag("--reloaded", options.reloaded)->group(""); // the launcher's
     app.add_flag("--judge", options.judge)->group("");       // the launcher's
+}
+
+/// As with EVerest's, `--check=0` is a mistake, and not a way to say no.
+void refuse_values_of_flags(CLI::App& app)
+{
+    for (auto* option : app.get_options())
+        if (option->get_expected_max() == 0)
+            option->disable_flag_override()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
 }
 
 /// The first option that `app` does not have, and the one that was probably meant.
@@ -121,21 +137,39 @@ std::string explain_unknown(const CLI::App& app, int argc, char** argv)
     return {};
 }
 
+/// What has no effect, and might have been meant to have one.
+void warn(const Raw& raw, const Options& options)
+{
+    if (!raw.deprecated_config.empty())
+        std::fputs("manager: --conf is deprecated; use --config\n", stderr);
+    if (raw.database_init)
+        std::fputs("manager: --db-init is deprecated and has no effect: a database without a configuration is filled "
+                   "from --config anyway; --reset-from-yaml fills it again\n",
+                   stderr);
+    if (options.reset_from_yaml && options.database.empty())
+        std::fputs("manager: --reset-from-yaml has no effect without --db\n", stderr);
+    for (const auto& argument : raw.stray)
+        std::fprintf(stderr, "manager: ignored the argument `%s`, which belongs to no option\n", argument.c_str());
+}
+
 Options combine(Options options, Raw raw)
 {
     if (!raw.deprecated_config.empty() && !options.load.config.empty())
         refuse("--conf is the old name of --config: give only one of them");
-    if (!raw.deprecated_config.empty()) {
-        std::fputs("manager: --conf is deprecated; use --config\n", stderr);
+    warn(raw, options);
+    if (!raw.deprecated_config.empty())
         options.load.config = std::move(raw.deprecated_config);
-    }
     if (options.check && options.load.config.empty())
         refuse("--check needs --config FILE");
+    if (options.reset_from_yaml && options.load.config.empty())
+        refuse("--reset-from-yaml needs --config FILE: there is nothing else to fill the database from");
     if (!raw.mqtt_prefix.empty())
         options.load.everest_prefix = std::move(raw.mqtt_prefix);
     options.load.standalone = {raw.standalone.begin(), raw.standalone.end()};
     options.load.ignore = {raw.ignore.begin(), raw.ignore.end()};
     options.load.environment = environment_of_this_process();
+    options.load.program_prefix = prefix_of_this_program();
+    options.load.recover_module_crashes = options.recover_module_crashes;
     return options;
 }
 
@@ -148,9 +182,11 @@ Options parse_options(int argc, char** argv)
     CLI::App app{description, "manager"};
     app.footer(examples);
     app.get_formatter()->column_width(32);
-    app.set_version_flag("--version", "manager (belay " BELAY_VERSION ")", "Print the version and exit");
+    const auto version = std::string{argc > 0 ? argv[0] : "manager"} + " (belay " BELAY_VERSION ")";
+    app.set_version_flag("--version", version, "Print the version and exit");
     add_everest_options(app, options, raw);
     add_own_options(app, options);
+    refuse_values_of_flags(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {

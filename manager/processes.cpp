@@ -127,6 +127,16 @@ std::chrono::milliseconds Processes::longest_stop() const
     return result;
 }
 
+std::chrono::milliseconds Processes::longest_request() const
+{
+    std::chrono::milliseconds result{0};
+    for (const auto& [module, process] : running_) {
+        const auto& policy = settings_of(module).policy;
+        result = std::max(result, policy.request_timeout.value_or(policy.shutdown_timeout));
+    }
+    return result;
+}
+
 pid_t Processes::pid_of(const std::string& id) const
 {
     for (const auto& [module, process] : running_)

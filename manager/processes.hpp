@@ -55,6 +55,9 @@ public:
     /// How long the running modules may take after SIGTERM.
     [[nodiscard]] std::chrono::milliseconds longest_stop() const;
 
+    /// How long the running modules may take after they were asked by MQTT.
+    [[nodiscard]] std::chrono::milliseconds longest_request() const;
+
     /// It is ready; false if that comes too late.
     bool note_ready(const std::string& id);
 

@@ -5,20 +5,19 @@
 
 namespace belay::manager {
 
-Restarter::Run::Run(EventLoop& loop, const config::RestartPolicy& the_policy, std::function<double()> random,
-                    std::function<void()> start)
-    : policy(the_policy), backoff(the_policy, std::move(random)), timer(loop, std::move(start))
-{}
-
 Restarter::Restarter(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
                      spdlog::logger& log, const std::function<void(std::uint32_t module, unsigned attempt)>& start)
     : plan_(plan), log_(log)
 {
     const auto random = [this] { return std::uniform_real_distribution<double>{}(random_); };
+    std::shared_ptr<Backoff> together;
     for (std::uint32_t module = 0; module < plan.modules.size(); ++module) {
         const auto& policy = configuration.modules.at(plan.modules[module].id).policy.restart;
-        runs_.emplace(module, std::make_unique<Run>(loop, policy, random, [this, module, start] {
-                          start(module, runs_.at(module)->backoff.attempts());
+        auto backoff = policy.together && together ? together : std::make_shared<Backoff>(policy, random);
+        if (policy.together)
+            together = backoff;
+        runs_.emplace(module, std::make_unique<Run>(loop, policy, std::move(backoff), [this, module, start] {
+                          start(module, runs_.at(module)->backoff->attempts());
                       }));
     }
 }
@@ -34,13 +33,13 @@ Restarter::Decision Restarter::ended(const End& end)
         log_.info("{}, which counts as success; it is not started again", what);
     if (verdict != Verdict::restart && verdict != Verdict::restart_all)
         return {verdict};
-    const auto delay = run.backoff.next(end.ran);
+    const auto delay = run.backoff->next(end.ran);
     if (!delay) {
         log_.error("{}: {} without a stable run {} enough", id, counted(run.policy.burst, "restart"),
                    run.policy.burst == 1 ? "is" : "are");
         return {verdict == Verdict::restart ? Verdict::stop_all : Verdict::exhausted};
     }
-    const auto attempt = run.backoff.attempts();
+    const auto attempt = run.backoff->attempts();
     const auto seconds = std::chrono::duration<double>{*delay}.count();
     if (verdict == Verdict::restart) {
         log_.warn("{}; restart {} of {} in {:.1f} s, the others run on", what, attempt, run.policy.burst, seconds);
@@ -54,7 +53,7 @@ Restarter::Decision Restarter::ended(const End& end)
 
 void Restarter::stopped(const End& end)
 {
-    runs_.at(end.module)->backoff.stopped(end.ran);
+    runs_.at(end.module)->backoff->stopped(end.ran);
 }
 
 void Restarter::cancel()

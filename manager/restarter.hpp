@@ -43,10 +43,12 @@ public:
 private:
     struct Run
     {
-        Run(EventLoop& loop, const config::RestartPolicy& the_policy, std::function<double()> random,
-            std::function<void()> start);
+        Run(EventLoop& loop, const config::RestartPolicy& the_policy, std::shared_ptr<Backoff> the_backoff,
+            std::function<void()> start)
+            : policy(the_policy), backoff(std::move(the_backoff)), timer(loop, std::move(start))
+        {}
         const config::RestartPolicy& policy;
-        Backoff backoff;
+        std::shared_ptr<Backoff> backoff; ///< of this module, or of all that are counted together
         Timer timer;
     };
 

@@ -5,6 +5,7 @@
 
 #include <tl/expected.hpp>
 
+#include <string>
 #include <string_view>
 
 namespace belay::manager {
@@ -14,7 +15,11 @@ class StatusFifo
 {
 public:
     /// A non-blocking descriptor, or none. SIGPIPE must be ignored.
-    explicit StatusFifo(FileDescriptor fifo) : fifo_(std::move(fifo)) {}
+    explicit StatusFifo(FileDescriptor fifo = {}) : fifo_(std::move(fifo)) {}
+
+    /// A named pipe that somebody reads; none if `path` is empty. The error is a sentence. After a reload, a reader
+    /// that has left is none, as in write().
+    static tl::expected<StatusFifo, std::string> open(const std::string& path, bool reloaded);
 
     /// After the first line that could not be written (the reader left, or does not read) nothing more is written; the
     /// error of that line is its errno.

@@ -38,25 +38,31 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       conversation_(loop, configuration, awaited(configuration), *log_, *this),
       roll_call_(loop, configuration, *log_, *this),
       restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); }),
+      broker_recovery_(configuration, plan, options.recover_module_crashes),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
-      answer_deadline_(loop, [this] { judge_ended(); })
+      answer_deadline_(loop, [this] { judge_silence(); })
 {}
 
 void Supervisor::start()
 {
-    say(status_line(Step::manager_initializing));
-    if (awaited(configuration_).empty()) {
+    if (awaited(configuration_).empty() && !options_.into_idle) {
         log_->error("there is no module to start: `active_modules` of {} is empty, or all of it is ignored",
                     configuration_.settings.config_file.string());
-        return apply(Event::give_up);
+        if (!options_.idle_on_failure)
+            return apply(Event::give_up);
     }
     if (const auto prepared = store_.prepare(*log_); !prepared) {
         log_->error("nothing is started: {}", prepared.error());
         return apply(Event::give_up);
     }
     processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");
-    conversation_.connect();
+    conversation_.connect(!nothing_to_start());
+}
+
+bool Supervisor::nothing_to_start() const
+{
+    return options_.into_idle || awaited(configuration_).empty();
 }
 
 void Supervisor::apply(Event event)
@@ -88,6 +94,8 @@ std::optional<std::chrono::milliseconds> Supervisor::limit() const
     switch (limit_of(lifecycle_.state())) {
     case Limit::none:
         return std::nullopt;
+    case Limit::request:
+        return processes_.longest_request();
     case Limit::stop:
         return processes_.longest_stop();
     case Limit::kill:
@@ -103,13 +111,18 @@ std::optional<std::chrono::milliseconds> Supervisor::limit() const
 /// Not every state that knows the end of all modules asks whether it was a clean one, or the last one of too many.
 void Supervisor::note_stopped()
 {
-    const auto all_ended = [this] { return lifecycle_.stopping() && processes_.count() == 0; };
-    if (all_ended() && all_clean_)
-        apply(Event::stopped_clean);
-    if (all_ended() && exhausted_)
-        apply(Event::stopped_exhausted);
-    if (all_ended())
-        apply(Event::stopped);
+    const auto note = [this](Event event) {
+        if (lifecycle_.stopping() && processes_.count() == 0)
+            apply(event);
+    };
+    if (!conversation_.connected())
+        note(Event::stopped_offline);
+    if (all_clean_)
+        note(Event::stopped_clean);
+    if (exhausted_)
+        note(options_.idle_on_failure && !told_to_stop_ && conversation_.connected() ? Event::stopped_to_idle
+                                                                                     : Event::stopped_exhausted);
+    note(Event::stopped);
 }
 
 void Supervisor::perform(Step step)
@@ -119,6 +132,11 @@ void Supervisor::perform(Step step)
         break;
     case Step::start_modules:
         return start_modules();
+    case Step::wait_for_broker:
+        processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");
+        return conversation_.connect_again(lifecycle_.state() != State::idle);
+    case Step::manager_idle:
+        return become_idle();
     case Step::clear_metadata:
         if (!options_.retain_topics)
             conversation_.clear_metadata();
@@ -126,7 +144,7 @@ void Supervisor::perform(Step step)
     case Step::announce:
         return announce();
     case Step::ask_to_shut_down:
-        asked_to_shut_down_ = true;
+        others_must_come_again_ = true;
         log_->info("asking {} to shut down", counted(processes_.count(), "module"));
         return conversation_.ask_to_shut_down();
     case Step::terminate:
@@ -170,7 +188,7 @@ void Supervisor::start_modules()
     for (const auto& [id, module] : configuration_.modules)
         if (module.standalone && !module.ignored)
             log_->info("{}: standalone, to be started by somebody else", id);
-    roll_call_.begin(std::exchange(asked_to_shut_down_, false));
+    roll_call_.begin(std::exchange(others_must_come_again_, false));
 }
 
 void Supervisor::restart(std::uint32_t module, unsigned attempt)
@@ -180,9 +198,19 @@ void Supervisor::restart(std::uint32_t module, unsigned attempt)
     processes_.start(module, attempt);
 }
 
+/// A unit is up then: nothing else will come.
+void Supervisor::become_idle()
+{
+    log_->info("idle: no module is started, configuration requests are answered; SIGINT or SIGTERM ends it");
+    processes_.launcher().notify(launcher::Notification::ready);
+    processes_.launcher().notify(launcher::Notification::status, "Idle: no module is started");
+    say(status_line(Step::manager_idle));
+}
+
 void Supervisor::announce()
 {
     const auto now = monotonic_ns();
+    broker_recovery_.forget();
     conversation_.announce();
     processes_.launcher().notify(launcher::Notification::ready);
     processes_.launcher().notify(launcher::Notification::status, "All modules are ready");
@@ -278,6 +306,7 @@ void Supervisor::on_signal(int signal)
     if (repeats_.is_repeat(signal, std::chrono::nanoseconds{monotonic_ns()}))
         return log_->info("{} received again at once: it counts as one", signal_name(signal));
     log_->info("{} received", signal_name(signal));
+    told_to_stop_ = told_to_stop_ || signal != SIGHUP;
     signal == SIGHUP ? reload() : stop();
 }
 
@@ -312,62 +341,9 @@ void Supervisor::on_launcher_gone(const std::string& why)
     begin_finish(1);
 }
 
-void Supervisor::on_connected()
-{
-    record("connected", {});
-    apply(Event::connected);
-}
-
-void Supervisor::on_broker_failed(const std::string& why)
-{
-    log_->error("{}", why);
-    answer_deadline_.disarm();
-    for (const auto& end : std::exchange(ended_, {}))
-        log_->info("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how);
-    if (lifecycle_.state() == State::exiting)
-        return finish();
-    if (lifecycle_.stopping())
-        return apply(Event::fail);
-    fail();
-}
-
-void Supervisor::on_metadata_published()
-{
-    record("published", {});
-}
-
-void Supervisor::on_broker_alive()
-{
-    judge_ended();
-}
-
 pid_t Supervisor::pid_of(const std::string& id)
 {
     return processes_.pid_of(id);
-}
-
-void Supervisor::record(std::string_view event, const std::string& module)
-{
-    timeline_.record(event, module, processes_.pid_of(module), monotonic_ns());
-}
-
-void Supervisor::on_asked(const std::string& module)
-{
-    record("asked", module);
-}
-
-void Supervisor::on_answered(const std::string& module)
-{
-    record("answered", module);
-}
-
-void Supervisor::on_module_ready(const std::string& module)
-{
-    record("ready", module);
-    log_->debug("{}: ready", module);
-    if (!processes_.note_ready(module))
-        return; // it is being ended
-    roll_call_.mark(module);
 }
 
 void Supervisor::on_spawned_ready()
@@ -388,11 +364,6 @@ void Supervisor::begin_finish(int code)
         return finish();
     finish_deadline_.arm(longest_flush);
     conversation_.flush();
-}
-
-void Supervisor::on_flushed()
-{
-    finish();
 }
 
 void Supervisor::finish()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "manager/broker_recovery.hpp"
 #include "manager/conversation.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
@@ -32,7 +33,8 @@ private:
     void on_launcher_gone(const std::string& why) override;
 
     void on_connected() override;
-    void on_broker_failed(const std::string& why) override;
+    void on_broker_unreachable(const std::string& why) override;
+    void on_broker_lost(const std::string& why) override;
     void on_metadata_published() override;
     void on_broker_alive() override;
     void on_asked(const std::string& module) override;
@@ -47,12 +49,16 @@ private:
     void apply(Event event);
     void perform(Step step);
     void note_stopped();
+    [[nodiscard]] bool nothing_to_start() const;
     void say(std::string_view line);
     [[nodiscard]] std::optional<std::chrono::milliseconds> limit() const;
     void start_modules();
     void restart(std::uint32_t module, unsigned attempt);
     void announce();
     void judge_ended();
+    void judge_silence();
+    void lose_broker();
+    void become_idle();
     void judge(const End& end);
     void follow(const Restarter::Decision& decision, const End& end);
     void fail();
@@ -77,6 +83,7 @@ private:
     Conversation conversation_;
     RollCall roll_call_;
     Restarter restarter_;
+    BrokerRecovery broker_recovery_;
     Timer deadline_;
     Timer finish_deadline_;
     Timer answer_deadline_;
@@ -86,7 +93,8 @@ private:
     std::vector<End> ended_;       ///< before it is known whether the broker is alive
     Restarter::Decision recovery_; ///< the last restart of all
     bool exhausted_ = false;       ///< too many restarts of all
-    bool asked_to_shut_down_ = false;
+    bool told_to_stop_ = false;
+    bool others_must_come_again_ = false; ///< standalone modules ended with the rest
     bool announced_ = false;
     bool all_clean_ = true; ///< each module that ended while stopping ended with exit code 0
     int exit_code_ = 1;

@@ -127,6 +127,51 @@ TEST_CASE("a restart policy is the most specific one, and its keys are checked")
     }
 }
 
+TEST_CASE("EVerest's crash recovery is the policy of whom belay.yaml does not speak")
+{
+    Prefix prefix;
+    const std::string text = "active_modules:\n  a:\n    module: Thing\n    config_module: {level: 2}\n";
+    LoadOptions options;
+    const auto restart = [&](const std::string& modules) {
+        prefix.write("etc/everest/belay.yaml", "modules: {" + modules + "}\n");
+        const auto result = prefix.load(text, options);
+        INFO(prefix.text());
+        REQUIRE(result);
+        return result->modules.at("a").policy.restart;
+    };
+    CHECK(restart("").policy == RestartPolicy::When::never);
+    options.recover_module_crashes = true;
+    const auto recovery = restart("a: {startup: {timeout: 3}}");
+    CHECK(recovery.policy == RestartPolicy::When::always);
+    CHECK(recovery.scope == RestartPolicy::Scope::all);
+    CHECK(recovery.together);
+    CHECK(recovery.burst == 3);
+    CHECK(restart("a: {restart: {policy: never}}").policy == RestartPolicy::When::never);
+    const auto own = restart("'*': {restart: {policy: on-failure}}");
+    CHECK(own.policy == RestartPolicy::When::on_failure);
+    CHECK(own.scope == RestartPolicy::Scope::module);
+    CHECK_FALSE(own.together);
+}
+
+TEST_CASE("how long a broker is waited for")
+{
+    using namespace std::chrono_literals;
+    Prefix prefix;
+    const auto broker = [&](const std::string& keys) {
+        prefix.write("etc/everest/belay.yaml", "broker: {" + keys + "}\n");
+        const auto result = prefix.load("active_modules: {}\n");
+        INFO(prefix.text());
+        REQUIRE(result);
+        return result->settings.broker;
+    };
+    CHECK(broker("").connect_timeout_ms == 30000);
+    CHECK_FALSE(broker("").reconnect_timeout);
+    CHECK(broker("reconnect_timeout: 90").reconnect_timeout == 90s);
+    CHECK_FALSE(broker("").recover);
+    CHECK(broker("recover: true").recover == true);
+    CHECK(broker("recover: false").recover == false);
+}
+
 TEST_CASE("timeouts for ready and for stop are the most specific ones, and are checked")
 {
     using namespace std::chrono_literals;
@@ -145,6 +190,8 @@ TEST_CASE("timeouts for ready and for stop are the most specific ones, and are c
     CHECK(module("'*': {startup: {timeout: 9}}, Thing: {startup: {timeout: 2.5}}").startup_timeout == 2500ms);
     CHECK(module("'*': {shutdown: {timeout: 9}}, a: {startup: {timeout: 3}}").shutdown_timeout == 9s);
     CHECK(module("a: {shutdown: {timeout: 0.1}}").shutdown_timeout == 100ms);
+    CHECK_FALSE(module("a: {shutdown: {timeout: 9}}").request_timeout);
+    CHECK(module("a: {shutdown: {request_timeout: 2}}").request_timeout == 2s);
     const std::vector<std::pair<std::string, std::string>> mistakes{
         {"startup: {timout: 3}", "did you mean `timeout`?"},
         {"shutdown: {tiemout: 3}", "did you mean `timeout`?"},

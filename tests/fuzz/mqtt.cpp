@@ -124,7 +124,7 @@ public:
 
     void run()
     {
-        conversation_.connect();
+        conversation_.connect(true);
         loop_.run();
         require(connected_, "the manager came to talk");
         require(answers_ <= requests_, "there are not more answers than requests");
@@ -183,7 +183,8 @@ private:
     }
 
     void on_connected() override { connected_ = true; }
-    void on_broker_failed(const std::string& why) override
+    void on_broker_unreachable(const std::string& why) override { on_broker_lost(why); }
+    void on_broker_lost(const std::string& why) override
     {
         std::fprintf(stderr, "%s\n", why.c_str());
         require(false, "the connection survives any message");

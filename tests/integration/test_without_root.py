@@ -55,7 +55,7 @@ class WithoutRoot(harness.Case):
         manager = self.start_as_everest(config)
         self.assert_refused(manager, config, "module `sniffer` asks for the capability `CAP_NET_RAW`", "cannot grant",
                             "start as root", "remove it from the module")
-        self.assertEqual(manager.status(), [])
+        self.assertEqual(manager.status(), ["MANAGER_INITIALIZING"])
 
     def test_other_user(self):
         config = self.prefix.configure({"one": "Thing"}, run_as_user="everest", **self.broker.settings)

@@ -94,6 +94,39 @@ TEST_CASE("a restart of all has the lines of EVerest's crash recovery")
               attempt + crash + attempt + running + "SIGINT_RECEIVED MANAGER_EXITING 0");
 }
 
+TEST_CASE("a manager without modules has the lines of EVerest's idle one")
+{
+    using enum Event;
+    // SIGINT while idle, --into-idle; no modules configured, SIGTERM, --idle-on-failure
+    CHECK(lines({connected_idle, stop_idle}) == "MANAGER_INITIALIZING MANAGER_IDLE SIGINT_RECEIVED MANAGER_EXITING 0");
+    CHECK(lines({connected_idle, fail}) == "MANAGER_INITIALIZING MANAGER_IDLE MANAGER_EXITING 1");
+    CHECK(lines({connected_idle, lose_broker, stop_idle}) ==
+          "MANAGER_INITIALIZING MANAGER_IDLE SIGINT_RECEIVED MANAGER_EXITING 0");
+    // a module is killed four times, then SIGINT, --recover-module-crashes --idle-on-failure
+    const auto idle = "CRASH_RECOVERY_EXHAUSTED MANAGER_IDLE SIGINT_RECEIVED MANAGER_EXITING 0";
+    CHECK(lines({connected, all_ready, fail, stopped_to_idle, stop_idle}) == start + crash + idle);
+    CHECK(lines({connected, all_ready, fail, deadline, stopped_to_idle, stop_idle}) == start + crash + idle);
+    CHECK(lines({connected, all_ready, fail_gracefully, stopped_to_idle, stop_idle}) ==
+          start + "MANAGER_SHUTDOWN_REQUESTED MANAGER_CRASH_SHUTDOWN_IN_PROGRESS MANAGER_SHUTDOWN_FINALIZING " + idle);
+}
+
+TEST_CASE("a broker that is waited for brings all back, with the lines of a recovery")
+{
+    using enum Event;
+    const std::string again = "CRASH_RECOVERY_ATTEMPT MANAGER_STARTING_MODULES MANAGER_RUNNING ALL_MODULES_STARTED";
+    CHECK(lines({connected, all_ready, recover, stopped_offline, connected, all_ready}) == start + crash + again);
+    CHECK(lines({connected, all_ready, recover, deadline, stopped_offline, lose_broker, connected, all_ready}) ==
+          start + crash + again);
+    CHECK(lines({connected, all_ready, recover, stopped, lose_broker, connected, all_ready}) == start + crash + again);
+    CHECK(lines({connected, all_ready, recover_gracefully, lose_broker, stopped_offline, connected, all_ready}) ==
+          start + crash + again);
+    CHECK(lines({connected, all_ready, recover_gracefully, stopped_offline, connected, all_ready}) ==
+          start + "MANAGER_SHUTDOWN_REQUESTED MANAGER_CRASH_SHUTDOWN_IN_PROGRESS MANAGER_SHUTDOWN_FINALIZING " + again);
+    CHECK(lines({connected, all_ready, recover, stopped_offline, stop_idle}) ==
+          start + crash + "SIGINT_RECEIVED MANAGER_EXITING 0");
+    CHECK(lines({connected, all_ready, recover, stopped_offline, fail}) == start + crash + "MANAGER_EXITING 1");
+}
+
 TEST_CASE("a signal while all are stopped to be started again ends in order")
 {
     using enum Event;

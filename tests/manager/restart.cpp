@@ -50,6 +50,15 @@ TEST_CASE("a stable run is forgiven")
     CHECK(backoff.next(1s) == 2000ms);
 }
 
+TEST_CASE("EVerest's crash recovery forgets nothing, and does not wait")
+{
+    const auto policy = belay::config::everest_recovery();
+    Backoff backoff{policy, [] { return 0.9; }};
+    for (int i = 0; i < 3; ++i)
+        CHECK(backoff.next(24h * 365) == 0ms);
+    CHECK_FALSE(backoff.next(24h * 365));
+}
+
 TEST_CASE("the delay varies by a tenth, in both directions")
 {
     const auto policy = policy_of(When::always);

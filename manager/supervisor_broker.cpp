@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the supervisor hears from the broker.
+#include "manager/supervisor.hpp"
+
+#include <utility>
+
+namespace belay::manager {
+
+void Supervisor::on_connected()
+{
+    record("connected", {});
+    apply(nothing_to_start() ? Event::connected_idle : Event::connected);
+}
+
+void Supervisor::on_broker_unreachable(const std::string& why)
+{
+    log_->error("{}", why);
+    fail();
+}
+
+void Supervisor::on_broker_lost(const std::string& why)
+{
+    log_->error("{}", why);
+    answer_deadline_.disarm();
+    for (const auto& end : std::exchange(ended_, {}))
+        log_->info("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how);
+    if (lifecycle_.state() == State::exiting)
+        return finish();
+    if (broker_recovery_.enabled() && lifecycle_.state() != State::initializing && !lifecycle_.ending())
+        return lose_broker();
+    if (lifecycle_.stopping())
+        return apply(Event::fail);
+    fail();
+}
+
+/// The modules are stopped, and started again when the broker is back.
+void Supervisor::lose_broker()
+{
+    others_must_come_again_ = true;
+    if (lifecycle_.state() == State::idle || lifecycle_.state() == State::waiting_for_broker)
+        return apply(Event::lose_broker);
+    const auto decision = broker_recovery_.next();
+    if (!decision) {
+        exhausted_ = true;
+        return fail();
+    }
+    recovery_ = *decision;
+    const bool at_work = lifecycle_.state() == State::starting || lifecycle_.state() == State::running;
+    apply(at_work ? Event::recover : Event::lose_broker);
+}
+
+/// A broker that does not answer while modules end is taken for the reason, if it will be waited for: modules that are
+/// started again meanwhile would fail one by one.
+void Supervisor::judge_silence()
+{
+    if (!broker_recovery_.enabled())
+        return judge_ended();
+    conversation_.disconnect();
+    on_broker_lost("the MQTT broker does not answer, and modules end");
+}
+
+void Supervisor::on_metadata_published()
+{
+    record("published", {});
+}
+
+void Supervisor::on_broker_alive()
+{
+    judge_ended();
+}
+
+void Supervisor::record(std::string_view event, const std::string& module)
+{
+    timeline_.record(event, module, processes_.pid_of(module), monotonic_ns());
+}
+
+void Supervisor::on_asked(const std::string& module)
+{
+    record("asked", module);
+}
+
+void Supervisor::on_answered(const std::string& module)
+{
+    record("answered", module);
+}
+
+void Supervisor::on_module_ready(const std::string& module)
+{
+    record("ready", module);
+    log_->debug("{}: ready", module);
+    if (!processes_.note_ready(module))
+        return; // it is being ended
+    roll_call_.mark(module);
+}
+
+void Supervisor::on_flushed()
+{
+    finish();
+}
+
+} // namespace belay::manager
