@@ -9,21 +9,21 @@ namespace belay::config {
 
 namespace {
 
-void check_schemas(Workspace& work, const Node& interface, const std::string& name)
+void check_schemas(Workspace& work, Node& interface, const std::string& name)
 {
     const auto of = " of the interface " + name;
-    if (const auto* vars = interface.find("vars"); vars != nullptr)
-        for (const auto& member : vars->members)
+    if (auto* vars = interface.find("vars"); vars != nullptr)
+        for (auto& member : vars->members)
             check_schema(work, member.value, "the variable `" + member.key + '`' + of);
-    const auto* commands = interface.find("cmds");
+    auto* commands = interface.find("cmds");
     if (commands == nullptr)
         return;
-    for (const auto& command : commands->members) {
+    for (auto& command : commands->members) {
         const auto of_command = " of the command `" + command.key + '`' + of;
-        if (const auto* arguments = command.value.find("arguments"); arguments != nullptr)
-            for (const auto& member : arguments->members)
+        if (auto* arguments = command.value.find("arguments"); arguments != nullptr)
+            for (auto& member : arguments->members)
                 check_schema(work, member.value, "the argument `" + member.key + '`' + of_command);
-        if (const auto* result = command.value.find("result"); result != nullptr)
+        if (auto* result = command.value.find("result"); result != nullptr)
             check_schema(work, *result, "the result" + of_command);
     }
 }

@@ -22,32 +22,69 @@ namespace {
 
 using nlohmann::json;
 
-/// A keyword, what is said when it is violated ("%" is its value), and what it needs to be understood.
-struct Keyword
+/// A keyword that combines schemas, what is said when it is violated, and what it needs to be understood.
+struct Combination
 {
     const char* name;
     const char* sentence;
     std::initializer_list<const char*> companions;
 };
 
-const std::array assertions{
-    Keyword{"minimum", "must be at least %", {}},
-    Keyword{"maximum", "must be at most %", {}},
-    Keyword{"exclusiveMinimum", "must be more than %", {}},
-    Keyword{"exclusiveMaximum", "must be less than %", {}},
-    Keyword{"minLength", "must have at least % characters", {}},
-    Keyword{"maxLength", "may have at most % characters", {}},
-    Keyword{"enum", "is not one of the allowed values", {}},
-    Keyword{"const", "must be %", {}},
+const std::array combinations{
+    Combination{"allOf", "does not have all the required forms", {}},
+    Combination{"anyOf", "has none of the allowed forms", {}},
+    Combination{"oneOf", "must have exactly one of the allowed forms", {}},
+    Combination{"not", "has a form that is excluded", {}},
+    Combination{"if", "does not have the form required in its case", {"then", "else"}},
 };
 
-const std::array combinations{
-    Keyword{"allOf", "does not have all the required forms", {}},
-    Keyword{"anyOf", "has none of the allowed forms", {}},
-    Keyword{"oneOf", "must have exactly one of the allowed forms", {}},
-    Keyword{"not", "has a form that is excluded", {}},
-    Keyword{"if", "does not have the form required in its case", {"then", "else"}},
+const json& number(const json& wanted)
+{
+    return wanted.is_number() ? wanted : throw std::runtime_error("`" + wanted.dump() + "` should be a number");
+}
+
+/// In characters, not bytes.
+std::size_t length_of(const json& value)
+{
+    const auto& text = value.get_ref<const std::string&>();
+    return static_cast<std::size_t>(std::count_if(
+        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
+}
+
+/// A keyword for a single value, what is said when it is violated ("%" is the keyword's value), and whether it holds. 1
+/// and 1.0 are one number, to JSON schema as to nlohmann's comparisons.
+struct Assertion
+{
+    std::string_view name;
+    const char* sentence;
+    bool (*holds)(const json& wanted, const json& value);
 };
+
+constexpr std::array assertions{
+    Assertion{"minimum", "must be at least %",
+              [](const json& wanted, const json& value) { return !value.is_number() || value >= number(wanted); }},
+    Assertion{"maximum", "must be at most %",
+              [](const json& wanted, const json& value) { return !value.is_number() || value <= number(wanted); }},
+    Assertion{"exclusiveMinimum", "must be more than %",
+              [](const json& wanted, const json& value) { return !value.is_number() || value > number(wanted); }},
+    Assertion{"exclusiveMaximum", "must be less than %",
+              [](const json& wanted, const json& value) { return !value.is_number() || value < number(wanted); }},
+    Assertion{
+        "minLength", "must have at least % characters",
+        [](const json& wanted, const json& value) { return !value.is_string() || number(wanted) <= length_of(value); }},
+    Assertion{
+        "maxLength", "may have at most % characters",
+        [](const json& wanted, const json& value) { return !value.is_string() || number(wanted) >= length_of(value); }},
+    Assertion{"enum", "is not one of the allowed values",
+              [](const json& wanted, const json& value) {
+                  if (!wanted.is_array())
+                      throw std::runtime_error("its `enum` should be a list");
+                  return std::find(wanted.begin(), wanted.end(), value) != wanted.end();
+              }},
+    Assertion{"const", "must be %", [](const json& wanted, const json& value) { return wanted == value; }},
+};
+
+constexpr std::array<std::string_view, 3> further_assertions{"pattern", "format", "multipleOf"};
 
 /// 1 and 1.0 are one number to JSON schema, but not to valijson; and its formats are not EVerest's.
 json canonical(const json& value)
@@ -125,22 +162,20 @@ std::vector<std::string> names_of(const json& choice)
     return result;
 }
 
-Violation make_violation(const Keyword& keyword, const json& wanted, const json& value)
+Violation make_violation(const Assertion& keyword, const json& wanted, const json& value)
 {
     std::string sentence = keyword.sentence;
     if (const auto place = sentence.find('%'); place != std::string::npos)
         sentence.replace(place, 1, shown(wanted));
     std::string hint;
-    if (wanted.is_array() && std::string_view{keyword.name} == "enum")
+    if (keyword.name == "enum")
         hint = suggest(value.is_string() ? value.get<std::string>() : value.dump(), names_of(wanted));
     return {sentence, hint};
 }
 
-template <std::size_t count>
-void check(const std::array<Keyword, count>& keywords, const json& schema, const json& value,
-           std::vector<Violation>& result)
+void check_combinations(const json& schema, const json& value, std::vector<Violation>& result)
 {
-    for (const auto& keyword : keywords) {
+    for (const auto& keyword : combinations) {
         const auto found = schema.find(keyword.name);
         if (found == schema.end())
             continue;
@@ -149,7 +184,7 @@ void check(const std::array<Keyword, count>& keywords, const json& schema, const
             if (const auto other = schema.find(companion); other != schema.end())
                 part[companion] = *other;
         if (!accepted(part, value))
-            result.push_back(make_violation(keyword, *found, value));
+            result.push_back({keyword.sentence, {}});
     }
 }
 
@@ -211,10 +246,19 @@ bool Patterns::match(const std::string& pattern, const std::string& text)
     return std::regex_search(text, found->second);
 }
 
+bool has_assertion(const json& schema)
+{
+    const auto mentioned = [&](const auto& name) { return schema.contains(name); };
+    return std::any_of(assertions.begin(), assertions.end(), [&](const auto& one) { return mentioned(one.name); }) ||
+           std::any_of(further_assertions.begin(), further_assertions.end(), mentioned);
+}
+
 std::vector<Violation> violations(const json& schema, const json& value, Patterns& patterns)
 {
     std::vector<Violation> result;
-    check(assertions, schema, value, result);
+    for (const auto& keyword : assertions)
+        if (const auto found = schema.find(keyword.name); found != schema.end() && !keyword.holds(*found, value))
+            result.push_back(make_violation(keyword, *found, value));
     if (value.is_string())
         check_text(schema, value.get_ref<const std::string&>(), patterns, result);
     if (const auto step = schema.find("multipleOf"); value.is_number() && step != schema.end() && step->is_number())
@@ -230,7 +274,7 @@ std::vector<Violation> combined_violations(const json& schema, const json& value
         mentions(schema, "pattern"))
         result.push_back({"has more than " + std::to_string(Patterns::longest_text) + " characters", {}});
     else
-        check(combinations, schema, value, result);
+        check_combinations(schema, value, result);
     return result;
 }
 

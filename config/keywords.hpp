@@ -39,12 +39,15 @@ struct Violation
     std::string hint;
 };
 
-/// Which assertions of `schema` a value violates, a sentence each. valijson decides, but for three: `multipleOf` (whose
-/// rounding is EVerest's), `format` (of which EVerest's schemas use two) and the length of a text that has a `pattern`.
-/// Not looked at: `type`, the keywords for lists and mappings, and those that combine schemas.
+/// Which assertions of `schema` a value violates, a sentence each. The rounding of `multipleOf` is EVerest's, `format`s
+/// are the two that its schemas use, and a text with a `pattern` may not be too long. Throws std::runtime_error if a
+/// keyword's value is none. Not looked at: `type`, the keywords for lists and mappings, and those that combine schemas.
 std::vector<Violation> violations(const nlohmann::json& schema, const nlohmann::json& value, Patterns& patterns);
 
-/// Likewise for the keywords that combine schemas. `schema` has no `$ref`: see expand().
+/// Whether `schema` has a keyword that violations() looks at.
+bool has_assertion(const nlohmann::json& schema);
+
+/// Likewise for the keywords that combine schemas, of which valijson decides. `schema` has no `$ref`: see expand().
 std::vector<Violation> combined_violations(const nlohmann::json& schema, const nlohmann::json& value);
 
 /// `schema` with each `$ref` replaced by what it refers to. The error is a sentence: one that leads nowhere or in a

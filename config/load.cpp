@@ -23,10 +23,11 @@ bool Workspace::validate(const std::string& schema, Node& value, const std::stri
     return found == schemas.end() || found->second.validator->validate(value, what, diagnostics);
 }
 
-bool check_schema(Workspace& work, const Node& schema, const std::string& what)
+bool check_schema(Workspace& work, Node& schema, const std::string& what)
 {
-    Node copy = schema; // validate() may fill defaults in, which draft-07 is not asked for
-    return SchemaValidator{draft07(), work.patterns}.validate(copy, what, work.diagnostics);
+    if (!work.schema_validator)
+        work.schema_validator = std::make_unique<SchemaValidator>(draft07(), work.patterns);
+    return work.schema_validator->validate(schema, what, work.diagnostics);
 }
 
 void load_schemas(Workspace& work)
@@ -34,7 +35,7 @@ void load_schemas(Workspace& work)
     if (work.result.settings.schemas_dir.empty())
         return; // reported
     for (const auto* name : {"config", "manifest", "interface", "type", "error-declaration-list"}) {
-        const auto node = work.read(work.result.settings.schemas_dir / (std::string{name} + ".yaml"));
+        auto node = work.read(work.result.settings.schemas_dir / (std::string{name} + ".yaml"));
         if (!node)
             continue;
         if (!check_schema(work, *node, "the schema"))
@@ -83,7 +84,7 @@ void load_modules(Workspace& work)
 
 Workspace make_workspace(const LoadOptions& options, Diagnostics& diagnostics)
 {
-    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    Workspace work{options, diagnostics, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
     work.result.manifests = nlohmann::json::object();
     work.result.interface_definitions = nlohmann::json::object();
     work.result.types = nlohmann::json::object();

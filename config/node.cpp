@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/node.hpp"
 
+#include "config/scalars.hpp"
+
 #include <algorithm>
 #include <utility>
 
 namespace belay::config {
 
 SourceFile::SourceFile(std::string file_name, std::string content)
-    : name(std::move(file_name)), text(std::move(content)), starts_{0}
+    : name(std::move(file_name)),
+      text(std::move(content)),
+      starts_{0},
+      ascii_(std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7f; }))
 {
     for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 1))
         starts_.push_back(at + 1);
@@ -25,6 +30,20 @@ std::string SourceFile::line(int number) const
     if (!result.empty() && result.back() == '\r')
         result.pop_back();
     return result;
+}
+
+int SourceFile::column(int number, std::size_t characters) const
+{
+    const auto index = static_cast<std::size_t>(number) - 1;
+    auto bytes = characters;
+    if (!ascii_ && number >= 1 && index < starts_.size()) {
+        const auto begin = starts_[index];
+        auto at = begin;
+        for (; characters > 0 && at < text.size(); --characters)
+            at += std::max<std::size_t>(1, utf8_length(text, at));
+        bytes = at - begin;
+    }
+    return static_cast<int>(bytes) + 1;
 }
 
 const Member* Node::find_member(std::string_view key) const

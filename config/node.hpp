@@ -20,12 +20,15 @@ public:
 
     /// Line `number`, counted from 1, without its end; empty if there is none. Of an endless line the beginning.
     [[nodiscard]] std::string line(int number) const;
+    /// The column, in bytes and counted from 1, after so many characters of line `number`.
+    [[nodiscard]] int column(int number, std::size_t characters) const;
 
     const std::string name;
     const std::string text;
 
 private:
     std::vector<std::size_t> starts_; ///< where each line begins
+    bool ascii_;
 };
 
 struct Member;

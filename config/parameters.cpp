@@ -154,7 +154,7 @@ void check_declaration(Workspace& work, const Member& parameter, const std::stri
 {
     const auto what = "the parameter `" + parameter.key + "` in the manifest of " + owner;
     const auto& schema = parameter.value;
-    const auto plain = as_draft07(schema);
+    auto plain = as_draft07(schema);
     const auto expanded = expand(to_json(plain));
     if (!expanded)
         report_error(work.diagnostics, parameter.key_node, what + " has an unusable schema: " + expanded.error());

@@ -27,9 +27,10 @@ struct Workspace
     Diagnostics& diagnostics;
     Configuration result;
     Patterns patterns;
-    Node main;                                   ///< the configuration file; after apply_overlay() merged
-    std::map<std::string, LoadedSchema> schemas; ///< by file stem
-    std::map<std::string, Node> manifests;       ///< by module name; the valid ones
+    std::unique_ptr<SchemaValidator> schema_validator; ///< check_schema()'s
+    Node main;                                         ///< the configuration file; after apply_overlay() merged
+    std::map<std::string, LoadedSchema> schemas;       ///< by file stem
+    std::map<std::string, Node> manifests;             ///< by module name; the valid ones
     std::set<std::string> tried_manifests;
     std::set<std::string> tried_interfaces;
     std::set<const Node*> unusable_schemas; ///< of parameters; reported
@@ -46,8 +47,8 @@ struct Workspace
 bool resolve_settings(Workspace& work, bool need_config);
 // load.cpp
 void load_schemas(Workspace& work);
-/// Whether `schema` is a valid draft-07 schema; `what` names it.
-bool check_schema(Workspace& work, const Node& schema, const std::string& what);
+/// Whether `schema` is a valid draft-07 schema; `what` names it. It is not changed.
+bool check_schema(Workspace& work, Node& schema, const std::string& what);
 // overlay.cpp
 void apply_overlay(Workspace& work);
 // stored_modules.cpp

@@ -3,14 +3,13 @@
 
 #include "config/scalars.hpp"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/parser.h>
+#include <yaml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <sstream>
+#include <new>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -27,8 +26,18 @@ struct Abandoned : std::runtime_error
     using std::runtime_error::runtime_error;
 };
 
+std::string_view text_of(const yaml_char_t* text, std::size_t size)
+{
+    return {reinterpret_cast<const char*>(text), size};
+}
+
+std::string text_of(const yaml_char_t* text)
+{
+    return reinterpret_cast<const char*>(text);
+}
+
 /// Builds the tree from the parser's events. Aliases are not expanded, so a file cannot grow while it is read.
-class TreeBuilder : public YAML::EventHandler
+class TreeBuilder
 {
 public:
     TreeBuilder(std::shared_ptr<const SourceFile> file, Diagnostics& diagnostics)
@@ -37,54 +46,37 @@ public:
 
     [[nodiscard]] Node take() { return std::move(root_); }
 
-    void OnDocumentStart(const YAML::Mark& /*mark*/) override {}
-    void OnDocumentEnd() override {}
-    void OnAnchor(const YAML::Mark& /*mark*/, const std::string& name) override { pending_anchor_ = name; }
-
-    void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override
+    void handle(const yaml_event_t& event)
     {
-        add(make(mark, Node::Kind::null, 1), anchor);
+        const auto& mark = event.start_mark;
+        switch (event.type) {
+        case YAML_DOCUMENT_START_EVENT:
+            return begin_document(mark);
+        case YAML_ALIAS_EVENT:
+            return add_alias(mark, text_of(event.data.alias.anchor));
+        case YAML_SCALAR_EVENT:
+            note_anchor(event.data.scalar.anchor);
+            return add_scalar(mark, event.data.scalar);
+        case YAML_SEQUENCE_START_EVENT:
+            note_anchor(event.data.sequence_start.anchor);
+            return open(make(mark, Node::Kind::sequence, 1));
+        case YAML_MAPPING_START_EVENT:
+            note_anchor(event.data.mapping_start.anchor);
+            return open(make(mark, Node::Kind::mapping, 1));
+        case YAML_SEQUENCE_END_EVENT:
+        case YAML_MAPPING_END_EVENT:
+            return close();
+        case YAML_NO_EVENT:
+        case YAML_STREAM_START_EVENT:
+        case YAML_STREAM_END_EVENT:
+        case YAML_DOCUMENT_END_EVENT:
+            break;
+        }
     }
-
-    void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override
-    {
-        auto node = make(mark, Node::Kind::string, 1);
-        node.text = '*' + anchors_[anchor];
-        node.length = static_cast<int>(node.text.size());
-        report_warning(diagnostics_, node, "the alias `" + node.text + "` is not expanded: EVerest takes it as text",
-                       "write the value out");
-        add(std::move(node), 0);
-    }
-
-    void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  const std::string& value) override
-    {
-        constexpr std::size_t widest = 1000;
-        auto node = make(mark, Node::Kind::string, static_cast<int>(std::min(value.size(), widest)));
-        node.text = value;
-        check_text(node);
-        if (tag == "?" || tag.empty())
-            type_plain(node);
-        else
-            node.length += tag == "!" ? 2 : 0;
-        add(std::move(node), anchor);
-    }
-
-    void OnSequenceStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
-                         YAML::EmitterStyle::value /*style*/) override
-    {
-        open(make(mark, Node::Kind::sequence, 1), anchor);
-    }
-    void OnSequenceEnd() override { close(); }
-
-    void OnMapStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
-                    YAML::EmitterStyle::value /*style*/) override
-    {
-        open(make(mark, Node::Kind::mapping, 1), anchor);
-    }
-    void OnMapEnd() override { close(); }
 
 private:
+    using Scalar = decltype(yaml_event_t::data.scalar);
+
     struct Level
     {
         Node node;
@@ -92,13 +84,66 @@ private:
         std::map<std::string, std::size_t, std::less<>> seen;
     };
 
-    Node make(const YAML::Mark& mark, Node::Kind kind, int length) const
+    /// One file is one document: what stands after it would be ignored silently.
+    void begin_document(const yaml_mark_t& mark)
+    {
+        if (!std::exchange(has_document_, true))
+            return;
+        const auto place = make(mark, Node::Kind::null, 1);
+        report_error(diagnostics_, place, "a second YAML document begins here",
+                     "a file is one document; remove the rest, or the `---` above");
+        throw Abandoned("document");
+    }
+
+    void note_anchor(const yaml_char_t* name)
+    {
+        if (name != nullptr)
+            anchors_.insert(text_of(name));
+    }
+
+    void add_alias(const yaml_mark_t& mark, const std::string& name)
+    {
+        auto node = make(mark, Node::Kind::string, static_cast<int>(name.size()) + 1);
+        node.text = '*' + name;
+        if (!anchors_.contains(name)) {
+            report_error(diagnostics_, node, "not valid YAML: the referenced anchor is not defined: " + name);
+            throw Abandoned("anchor");
+        }
+        report_warning(diagnostics_, node, "the alias `" + node.text + "` is not expanded: EVerest takes it as text",
+                       "write the value out");
+        add(std::move(node));
+    }
+
+    void add_scalar(const yaml_mark_t& mark, const Scalar& scalar)
+    {
+        constexpr std::size_t widest = 1000;
+        const auto value = text_of(scalar.value, scalar.length);
+        const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE && scalar.tag == nullptr;
+        if (plain && is_null(value))
+            return add(make(mark, Node::Kind::null, 1));
+        auto node = make(mark, Node::Kind::string, static_cast<int>(std::min(value.size(), widest)));
+        node.text = value;
+        if (scalar.style == YAML_DOUBLE_QUOTED_SCALAR_STYLE)
+            check_text(node);
+        if (plain)
+            type_plain(node);
+        else
+            node.length += scalar.style != YAML_PLAIN_SCALAR_STYLE ? 2 : 0;
+        add(std::move(node));
+    }
+
+    static bool is_null(std::string_view text)
+    {
+        return text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL";
+    }
+
+    Node make(const yaml_mark_t& mark, Node::Kind kind, int length) const
     {
         Node node;
         node.kind = kind;
         node.file = file_;
-        node.line = mark.line + 1;
-        node.column = mark.column + 1;
+        node.line = static_cast<int>(mark.line) + 1;
+        node.column = file_->column(node.line, mark.column);
         node.length = length;
         return node;
     }
@@ -142,15 +187,8 @@ private:
                          "write it in quotes if it is text, or with a decimal point if it is a number");
     }
 
-    void note_anchor(YAML::anchor_t anchor)
+    void open(Node node)
     {
-        if (anchor != 0)
-            anchors_[anchor] = pending_anchor_;
-    }
-
-    void open(Node node, YAML::anchor_t anchor)
-    {
-        note_anchor(anchor);
         if (levels_.size() >= deepest) {
             report_error(diagnostics_, node, "nested deeper than " + std::to_string(deepest) + " levels");
             throw Abandoned("depth");
@@ -162,12 +200,11 @@ private:
     {
         auto node = std::move(levels_.back().node);
         levels_.pop_back();
-        add(std::move(node), 0);
+        add(std::move(node));
     }
 
-    void add(Node node, YAML::anchor_t anchor)
+    void add(Node node)
     {
-        note_anchor(anchor);
         if (++values_ > most_values) {
             report_error(diagnostics_, node,
                          "more than " + std::to_string(most_values) + " values; this cannot be meant as configuration");
@@ -221,29 +258,57 @@ private:
     Node root_;
     std::vector<Level> levels_;
     std::size_t values_ = 0;
-    std::string pending_anchor_;
-    std::map<YAML::anchor_t, std::string> anchors_;
+    bool has_document_ = false;
+    std::set<std::string> anchors_;
 };
 
-/// One file is one document: what stands after it would be ignored silently.
-class FurtherDocument : public TreeBuilder
+/// libyaml's parser, and the event it came to last.
+class Parser
 {
 public:
-    FurtherDocument(std::shared_ptr<const SourceFile> file, Diagnostics& diagnostics)
-        : TreeBuilder(file, diagnostics), file_(std::move(file)), diagnostics_(diagnostics)
-    {}
-
-    void OnDocumentStart(const YAML::Mark& mark) override
+    explicit Parser(std::string_view text)
     {
-        const int line = mark.line + 1;
-        diagnostics_.error({file_->name, line, mark.column + 1, 1}, "a second YAML document begins here",
-                           "a file is one document; remove the rest, or the `---` above", file_->line(line));
-        throw Abandoned("document");
+        if (yaml_parser_initialize(&parser_) == 0)
+            throw std::bad_alloc{};
+        yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
+        yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+    }
+    ~Parser()
+    {
+        yaml_event_delete(&event_);
+        yaml_parser_delete(&parser_);
+    }
+    Parser(const Parser&) = delete;
+    Parser& operator=(const Parser&) = delete;
+    Parser(Parser&&) = delete;
+    Parser& operator=(Parser&&) = delete;
+
+    /// False: what comes next is not YAML.
+    bool next()
+    {
+        yaml_event_delete(&event_);
+        if (yaml_parser_parse(&parser_, &event_) != 0)
+            return true;
+        if (parser_.error == YAML_MEMORY_ERROR)
+            throw std::bad_alloc{};
+        return false;
+    }
+    [[nodiscard]] const yaml_event_t& event() const { return event_; }
+
+    /// What is wrong, and where.
+    [[nodiscard]] std::string problem() const
+    {
+        const std::string problem = parser_.problem != nullptr ? parser_.problem : "it cannot be read";
+        return parser_.context != nullptr ? problem + ' ' + parser_.context : problem;
+    }
+    [[nodiscard]] yaml_mark_t place() const
+    {
+        return parser_.error == YAML_READER_ERROR ? parser_.mark : parser_.problem_mark;
     }
 
 private:
-    std::shared_ptr<const SourceFile> file_;
-    Diagnostics& diagnostics_;
+    yaml_parser_t parser_{};
+    yaml_event_t event_{};
 };
 
 bool check_encoding(const SourceFile& file, Diagnostics& diagnostics)
@@ -270,20 +335,19 @@ bool check_encoding(const SourceFile& file, Diagnostics& diagnostics)
 bool run_parser(const std::shared_ptr<const SourceFile>& file, TreeBuilder& builder, Diagnostics& diagnostics)
 {
     try {
-        std::istringstream stream{file->text};
-        YAML::Parser parser{stream};
-        parser.HandleNextDocument(builder);
-        FurtherDocument further{file, diagnostics};
-        parser.HandleNextDocument(further);
-        return true;
-    } catch (const Abandoned&) {
-        return false;
-    } catch (const YAML::Exception& error) {
-        const int line = std::max(0, error.mark.line) + 1;
-        diagnostics.error({file->name, line, std::max(0, error.mark.column) + 1, 1}, "not valid YAML: " + error.msg, {},
-                          file->line(line));
-        return false;
+        Parser parser{file->text};
+        while (parser.next()) {
+            if (parser.event().type == YAML_STREAM_END_EVENT)
+                return true;
+            builder.handle(parser.event());
+        }
+        const auto place = parser.place();
+        const int line = static_cast<int>(place.line) + 1;
+        diagnostics.error({file->name, line, file->column(line, place.column), 1},
+                          "not valid YAML: " + parser.problem(), {}, file->line(line));
+    } catch (const Abandoned&) { // reported
     }
+    return false;
 }
 
 } // namespace
