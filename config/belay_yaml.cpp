@@ -84,7 +84,24 @@ void read_connect_timeout(Reading& reading, const Member& member, Broker& broker
     broker.connect_timeout_ms = static_cast<std::uint32_t>(timeout.count());
 }
 
-constexpr std::array broker_keys{Key<Broker>{"connect_timeout", read_connect_timeout}};
+/// The names that manager/dialect.hpp gives them: the first release of EVerest that speaks it.
+constexpr std::array dialects{Choice<const char*>{"auto", ""},           Choice<const char*>{"2024.11", "2024.11"},
+                              Choice<const char*>{"2025.1", "2025.1"},   Choice<const char*>{"2025.6", "2025.6"},
+                              Choice<const char*>{"2025.12", "2025.12"}, Choice<const char*>{"2026.10", "2026.10"}};
+
+/// YAML takes 2025.10 for the number 2025.1, so the name is a string.
+void read_dialect(Reading& reading, const Member& member, Broker& broker)
+{
+    if (member.value.is(Node::Kind::number))
+        return report_error(reading.diagnostics, member.value, "`dialect` must be a string",
+                            "put the release into quotes: dialect: \"2025.6\"");
+    const char* chosen = broker.dialect.c_str();
+    read_choice(reading, member, dialects, chosen);
+    broker.dialect = std::string{chosen};
+}
+
+constexpr std::array broker_keys{Key<Broker>{"connect_timeout", read_connect_timeout},
+                                 Key<Broker>{"dialect", read_dialect}};
 
 void check_policy(Reading& reading, const Node& place, const ModulePolicy& policy)
 {

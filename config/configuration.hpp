@@ -30,6 +30,7 @@ struct Broker
     std::string everest_prefix;               ///< with trailing slash
     std::string external_prefix;              ///< verbatim
     std::uint32_t connect_timeout_ms = 30000; ///< belay.yaml, `broker: connect_timeout`
+    std::string dialect;                      ///< belay.yaml, `broker: dialect`: a release of EVerest; empty: learned
 };
 
 struct Settings
@@ -42,6 +43,7 @@ struct Settings
     bool validate_schema = false;
     bool forward_exceptions = false;
     std::string run_as_user; ///< empty: stay as started
+    std::string version;     ///< version_information.txt; empty if there is none
 };
 
 /// What one module may do to the configuration of others (config.md §5, `access`).
@@ -79,7 +81,7 @@ struct Configuration
     nlohmann::json manifests;                ///< name → manifest, defaults filled in, top-level `config` included
     nlohmann::json interface_definitions;    ///< name → definition as published
     nlohmann::json types;                    ///< "/stem" → `types:`; empty unless validate_schema
-    nlohmann::json schemas;                  ///< as published; null unless validate_schema
+    nlohmann::json schemas;                  ///< as published
     std::set<std::filesystem::path> sources; ///< every file that had a say, for the trust rule
     ModulePolicy manager;                    ///< belay.yaml, `manager:`; user, groups and limits
     bool from_database = false;              ///< the modules are those of the database

@@ -43,8 +43,6 @@ void load_schemas(Workspace& work)
         loaded.document = to_json(*node);
         loaded.validator = std::make_unique<SchemaValidator>(loaded.document, work.patterns);
     }
-    if (!work.result.settings.validate_schema)
-        return;
     work.result.schemas = nlohmann::json::object();
     for (const auto& [name, loaded] : work.schemas)
         work.result.schemas[name == "error-declaration-list" ? "error_declaration_list" : name] = loaded.document;

@@ -3,6 +3,7 @@
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -157,6 +158,20 @@ void resolve_port(Workspace& work, const SettingsReader& reader)
             "set it to a number from 1 to 65535");
 }
 
+/// Modules would start and never hear of each other: nobody may publish there, or nobody else gets to see it.
+void check_everest_prefix(const SettingsReader& reader, const std::string& prefix)
+{
+    const bool wild = prefix.find_first_of("+#") != prefix.npos;
+    const bool control = std::any_of(prefix.begin(), prefix.end(), [](char c) { return c >= '\0' && c < ' '; });
+    if (wild || control || prefix.starts_with('$'))
+        reader.complain("mqtt_everest_prefix",
+                        "the prefix of all topics `" + prefix + "` " +
+                            (wild      ? "has a wildcard, `+` or `#`, in it"
+                             : control ? "has a control character in it"
+                                       : "begins with `$`, as only the broker's own topics do"),
+                        "choose another mqtt_everest_prefix, or --mqtt_everest_prefix, such as `everest/2`");
+}
+
 void resolve_broker(Workspace& work, const SettingsReader& reader)
 {
     auto& broker = work.result.settings.broker;
@@ -174,6 +189,7 @@ void resolve_broker(Workspace& work, const SettingsReader& reader)
     resolve_port(work, reader);
     broker.everest_prefix =
         with_slash(work.options.everest_prefix.value_or(reader.text("mqtt_everest_prefix", "everest")));
+    check_everest_prefix(reader, broker.everest_prefix);
     broker.external_prefix = reader.text("mqtt_external_prefix", {});
     if (broker.everest_prefix == broker.external_prefix)
         reader.complain("mqtt_external_prefix",
@@ -236,6 +252,8 @@ bool resolve_settings(Workspace& work, bool need_config)
     settings.validate_schema = reader.flag("validate_schema");
     settings.forward_exceptions = reader.flag("forward_exceptions");
     settings.run_as_user = reader.text("run_as_user", {});
+    if (!settings.data_dir.empty())
+        settings.version = read_file(settings.data_dir / "version_information.txt").value_or(std::string{});
     if (const auto* user = reader.find("run_as_user"); user != nullptr)
         work.result.origins["run_as_user"] = {location_of(*user), user->file->line(user->line)};
     return true;

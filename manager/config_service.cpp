@@ -2,7 +2,6 @@
 #include "manager/config_service.hpp"
 
 #include "manager/access.hpp"
-#include "manager/json_guard.hpp"
 #include "manager/log.hpp"
 #include "manager/topics.hpp"
 
@@ -99,14 +98,22 @@ nlohmann::json as_writable(nlohmann::json parameters)
 
 } // namespace
 
-ConfigService::ConfigService(const config::Configuration& configuration) : configuration_(configuration)
+ConfigService::ConfigService(const config::Configuration& configuration, const Dialect& dialect)
+    : configuration_(configuration)
 {
-    for (const auto& [id, module] : configuration.modules)
-        start_up_answers_[id] =
-            envelope("ConfigurationResponse", {{"status", "Ok"},
-                                               {"status_info", ""},
-                                               {"type", "Get"},
-                                               {"response", get_response("Module", module_data(module))}});
+    speak(dialect);
+}
+
+void ConfigService::speak(const Dialect& dialect)
+{
+    dialect_ = &dialect;
+    for (const auto& [id, module] : configuration_.modules)
+        start_up_answers_[id] = write_answer(dialect,
+                                             {{"status", "Ok"},
+                                              {"status_info", ""},
+                                              {"type", "Get"},
+                                              {"response", get_response("Module", module_data(module))}},
+                                             configuration_);
 }
 
 nlohmann::json ConfigService::module_data(const config::Module& module) const
@@ -219,7 +226,7 @@ std::optional<ConfigService::Answer> ConfigService::answer(const nlohmann::json&
     if (!response.type.empty())
         data["type"] = response.type;
     data["response"] = std::move(response.response);
-    return Answer{*origin, envelope("ConfigurationResponse", std::move(data)), response.status_info};
+    return Answer{*origin, write_answer(*dialect_, std::move(data), configuration_), response.status_info};
 }
 
 } // namespace belay::manager

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/configuration.hpp"
+#include "manager/dialect.hpp"
 
 #include <map>
 #include <optional>
@@ -17,15 +18,18 @@ public:
     struct Answer
     {
         std::string origin;    ///< who asked; a plausible module id, not necessarily one that exists
-        std::string payload;   ///< for the response topic of `origin`
+        std::string payload;   ///< for the answer topic of `origin`; empty: the dialect has no words for it
         std::string refusal;   ///< why it was not answered as asked; empty if it was
         bool start_up = false; ///< the module's own configuration, as asked for at its start
     };
 
     /// `configuration` must outlive the service.
-    explicit ConfigService(const config::Configuration& configuration);
+    ConfigService(const config::Configuration& configuration, const Dialect& dialect);
 
-    /// `request` is the `data` of the message. Nothing only if it does not say who asked.
+    /// From now on, answers are in this dialect.
+    void speak(const Dialect& dialect);
+
+    /// `request` is that of the newest dialect, whatever the module speaks. Nothing only if it does not say who asked.
     [[nodiscard]] std::optional<Answer> answer(const nlohmann::json& request) const;
 
 private:
@@ -39,6 +43,7 @@ private:
     [[nodiscard]] Response get(const config::Module& requester, const nlohmann::json& request) const;
 
     const config::Configuration& configuration_;
+    const Dialect* dialect_ = nullptr;
     std::map<std::string, std::string, std::less<>> start_up_answers_; ///< module id → payload
 };
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/conversation.hpp"
 
-#include "manager/json_guard.hpp"
-
 #include <algorithm>
 #include <utility>
 
@@ -13,21 +11,51 @@ namespace {
 constexpr std::size_t most_waiting_answers = 1024;
 constexpr std::size_t most_stale_topics = 4096;
 
+const Dialect& first_dialect(const config::Settings& settings)
+{
+    const auto* dialect =
+        dialect_of_release(settings.broker.dialect.empty() ? settings.version : settings.broker.dialect);
+    return dialect != nullptr ? *dialect : newest_dialect();
+}
+
+/// Each of the topics on which a request may come.
+std::vector<std::string> request_filters(const Topics& topics)
+{
+    std::vector<std::string> filters;
+    for (const auto& dialect : dialects())
+        if (const auto filter = topics.of(dialect.request_topic); std::ranges::count(filters, filter) == 0)
+            filters.push_back(filter);
+    return filters;
+}
+
+/// Who asks; null if that is none of the configured ones.
+const config::Module* find_module(const config::Configuration& configuration, const nlohmann::json& request)
+{
+    const auto origin = request.is_object() ? request.value("origin", nlohmann::json()) : nlohmann::json();
+    const auto found = configuration.modules.find(origin.is_string() ? origin.get<std::string>() : std::string{});
+    return found == configuration.modules.end() ? nullptr : &found->second;
+}
+
 } // namespace
 
 Conversation::Conversation(EventLoop& loop, const config::Configuration& configuration,
                            const std::set<std::string>& modules, spdlog::logger& log, ConversationListener& listener)
-    : settings_(configuration.settings.broker),
+    : configuration_(configuration),
       log_(log),
       listener_(listener),
-      topics_(settings_.everest_prefix),
-      metadata_(make_metadata(configuration, topics_)),
-      service_(configuration),
-      subscriptions_{topics_.config_request()},
-      broker_(loop, settings_, log, *this)
+      topics_(configuration.settings.broker.everest_prefix),
+      dialect_(&first_dialect(configuration.settings)),
+      dialect_known_from_(configuration.settings.broker.dialect.empty() ? "" : "belay.yaml"),
+      metadata_(make_metadata(configuration, topics_, *dialect_)),
+      service_(configuration, *dialect_),
+      subscriptions_(request_filters(topics_)),
+      broker_(loop, configuration.settings.broker, log, *this),
+      round_trips_(broker_, log, topics_.of("round_trip"))
 {
     for (const auto& module : modules)
         subscriptions_.push_back(topics_.ready(module));
+    if (!dialect_known_from_.empty())
+        log_.info("the modules are spoken to as by EVerest {}: {} says so", dialect_->release, dialect_known_from_);
 }
 
 void Conversation::on_broker_connected()
@@ -44,7 +72,6 @@ void Conversation::on_broker_connected()
 
 void Conversation::publish_metadata()
 {
-    published_ns_ = monotonic_ns();
     metadata_retained_ = true;
     for (const auto& message : metadata_) {
         const auto number = broker_.publish(message.topic, message.payload, 2, true);
@@ -76,12 +103,14 @@ void Conversation::on_broker_lost(const std::string& why)
 
 void Conversation::on_subscribed(int message)
 {
+    round_trips_.on_subscribed(message);
     if (message == subscribing_)
         listener_.on_connected();
 }
 
 void Conversation::on_unsubscribed(int message)
 {
+    round_trips_.on_unsubscribed(message);
     if (message == looking_for_stale_)
         clear_stale();
     if (message == asking_)
@@ -94,11 +123,13 @@ void Conversation::on_published(int message)
 {
     if (unacknowledged_.erase(message) == 0)
         return;
-    if (unacknowledged_.size() + 1 == metadata_.size())
-        judge_round_trip();
     if (!unacknowledged_.empty())
         return;
     metadata_published_ = true;
+    for (const auto& topic : std::exchange(outdated_, {}))
+        broker_.publish(topic, {}, 0, true);
+    if (configuration_.settings.broker.socket_path.empty())
+        round_trips_.begin();
     for (const auto& answer : std::exchange(waiting_, {}))
         reply(answer);
     if (std::exchange(clear_wanted_, false))
@@ -107,27 +138,20 @@ void Conversation::on_published(int message)
         flush();
 }
 
-void Conversation::judge_round_trip() const
+bool Conversation::is_published(std::string_view topic) const
 {
-    constexpr double ns_per_ms = 1e6;
-    constexpr double suspicious_ms = 30;
-    const double elapsed_ms = static_cast<double>(monotonic_ns() - published_ns_) / ns_per_ms;
-    if (settings_.socket_path.empty() && elapsed_ms > suspicious_ms)
-        log_.warn(
-            "the MQTT broker took {:.0f} ms to acknowledge a message; `set_tcp_nodelay true` in mosquitto.conf, or "
-            "a Unix socket, makes the start of the modules faster",
-            elapsed_ms);
+    return std::ranges::any_of(metadata_, [&](const Message& message) { return message.topic == topic; });
 }
 
 void Conversation::note_stale(std::string_view topic)
 {
-    const auto ours = [&](const Message& message) { return message.topic == topic; };
-    if (stale_.size() < most_stale_topics && std::ranges::none_of(metadata_, ours))
+    if (stale_.size() < most_stale_topics)
         stale_.emplace(topic);
 }
 
 void Conversation::clear_stale()
 {
+    std::erase_if(stale_, [this](const auto& topic) { return is_published(topic); });
     for (const auto& topic : stale_)
         broker_.publish(topic, {}, 0, true);
     if (!stale_.empty())
@@ -142,18 +166,20 @@ void Conversation::on_message(std::string_view topic, std::string_view payload, 
         note_stale(topic);
     else if (retained)
         complain("retained", topic, "it is a retained one, from an earlier time");
-    else if (topic == topics_.config_request())
-        handle_request(topic, payload);
     else if (!module.empty())
         handle_ready(topic, module, payload);
+    else if (!topics_.is_metadata(topic))
+        handle_request(topic, payload);
 }
 
 void Conversation::handle_request(std::string_view topic, std::string_view payload)
 {
-    const auto request = open_envelope(payload, "ConfigurationRequest");
+    const auto request = read_request(topics_.rest_of(topic), payload);
     if (!request)
         return complain("request", topic, request.error());
-    auto answer = service_.answer(*request);
+    if (!understands(*request, topic))
+        return;
+    auto answer = service_.answer(request->data);
     if (!answer)
         return complain("origin", topic, "it does not say which module asks");
     if (!answer->refusal.empty())
@@ -167,9 +193,60 @@ void Conversation::handle_request(std::string_view topic, std::string_view paylo
     waiting_.push_back(std::move(*answer));
 }
 
+/// Learns the dialect if it is not known yet; false, and said so, if the module speaks another one.
+bool Conversation::understands(const Request& request, std::string_view topic)
+{
+    const auto* module = find_module(configuration_, request.data);
+    if (dialect_known_from_.empty() && module != nullptr)
+        learn(*request.dialect, module->id);
+    if (dialect_->sounds_like(*request.dialect))
+        return true;
+    if (module == nullptr)
+        complain("request", topic,
+                 "it is in the words of another release of EVerest, and of no module that is configured");
+    else if (rate_limit_.admit("dialect of " + module->id))
+        log_.error(
+            "{}: asks for its configuration in the words of EVerest {}, but all are spoken to as by EVerest {} ({}); "
+            "it gets no answer, and will end; install it from the release of the others, or name the right release "
+            "in belay.yaml, `broker: {{dialect: ...}}`",
+            module->id, request.dialect->release, dialect_->release, dialect_known_from_);
+    return false;
+}
+
+void Conversation::learn(const Dialect& dialect, const std::string& origin)
+{
+    dialect_known_from_ = '`' + origin + "` asked first";
+    const bool guessed = !dialect_->sounds_like(dialect);
+    if (guessed)
+        speak(dialect);
+    log_.info("the modules are spoken to as by EVerest {}: {}", dialect_->release, dialect_known_from_);
+    const auto alike = std::ranges::find_if(
+        dialects(), [&](const Dialect& one) { return &one != dialect_ && one.sounds_like(*dialect_); });
+    if (guessed && alike != dialects().end())
+        log_.warn(
+            "modules of EVerest {} ask in the same words, and {} does not say which release this is; if it is that "
+            "one, set `broker: {{dialect: \"{}\"}}` in belay.yaml",
+            alike->release, (configuration_.settings.data_dir / "version_information.txt").string(), alike->release);
+}
+
+/// No module has read anything yet: each waits for the answer to its request first.
+void Conversation::speak(const Dialect& dialect)
+{
+    dialect_ = &dialect;
+    service_.speak(dialect);
+    const auto before = std::exchange(metadata_, make_metadata(configuration_, topics_, dialect));
+    for (const auto& message : before)
+        if (!is_published(message.topic))
+            outdated_.push_back(message.topic);
+    metadata_published_ = false;
+    publish_metadata();
+}
+
 void Conversation::reply(const ConfigService::Answer& answer)
 {
-    const auto topic = topics_.response(answer.origin);
+    if (answer.payload.empty())
+        return;
+    const auto topic = topics_.of_module(answer.origin, dialect_->answer_topic);
     if (!broker_.publish(topic, answer.payload, 2, false)) {
         if (broker_.connected())
             log_.error(
@@ -183,11 +260,9 @@ void Conversation::reply(const ConfigService::Answer& answer)
 
 void Conversation::handle_ready(std::string_view topic, std::string_view module, std::string_view payload)
 {
-    const auto ready = open_envelope(payload, "ModuleReady");
+    const auto ready = read_ready(payload, dialect_known_from_.empty() ? nullptr : dialect_);
     if (!ready)
         return complain("ready", topic, ready.error());
-    if (*ready != nlohmann::json(true))
-        return complain("ready", topic, "its `data` is not true");
     listener_.on_module_ready(std::string{module});
 }
 
@@ -219,7 +294,7 @@ void Conversation::clear_metadata()
 
 void Conversation::announce()
 {
-    broker_.publish(topics_.global_ready(), envelope("GlobalReady", true), 2, false);
+    broker_.publish(topics_.global_ready(), wrap(dialect_->global_type, true), 2, false);
 }
 
 void Conversation::ask_to_shut_down()

@@ -4,7 +4,9 @@
 #include "config/configuration.hpp"
 #include "manager/broker.hpp"
 #include "manager/config_service.hpp"
+#include "manager/dialect.hpp"
 #include "manager/metadata.hpp"
+#include "manager/round_trips.hpp"
 #include "manager/topics.hpp"
 
 #include <optional>
@@ -34,6 +36,11 @@ protected:
 
 /// What the manager says over MQTT, and what it understands: wire-protocol.md §3 to §7. Payloads are not trusted: what
 /// makes no sense is logged, rate-limited, and dropped.
+///
+/// Which dialect is spoken, belay.yaml says, or else the first request of a module that exists: modules ask before they
+/// read what is retained, so there is time to say it again in other words. Until then it is that of the installed
+/// release. A module that asks in another dialect than the first one gets no answer: in no other way does every release
+/// end it with an error of its own, and none of what the others read would be right for it.
 class Conversation final : private BrokerListener
 {
 public:
@@ -43,6 +50,9 @@ public:
 
     void connect() { broker_.connect(); }
     [[nodiscard]] bool connected() const { return broker_.connected(); }
+
+    /// Modules of older releases cannot be asked.
+    [[nodiscard]] bool can_ask_to_shut_down() const { return broker_.connected() && dialect_->shutdown_topic; }
 
     /// The answer is on_broker_alive() or on_broker_failed(); a broker that hangs gives none.
     void ask_whether_alive();
@@ -71,20 +81,26 @@ private:
     void publish_metadata();
     void note_stale(std::string_view topic);
     void clear_stale();
-    void judge_round_trip() const;
+    [[nodiscard]] bool is_published(std::string_view topic) const;
+    [[nodiscard]] bool understands(const Request& request, std::string_view topic);
+    void learn(const Dialect& dialect, const std::string& origin);
+    void speak(const Dialect& dialect);
     void handle_request(std::string_view topic, std::string_view payload);
     void handle_ready(std::string_view topic, std::string_view module, std::string_view payload);
     void reply(const ConfigService::Answer& answer);
     void complain(std::string_view kind, std::string_view topic, std::string_view why);
 
-    const config::Broker& settings_;
+    const config::Configuration& configuration_;
     spdlog::logger& log_;
     ConversationListener& listener_;
     Topics topics_;
+    const Dialect* dialect_;
+    std::string dialect_known_from_; ///< empty: not yet
     std::vector<Message> metadata_;
     ConfigService service_;
     std::vector<std::string> subscriptions_;
     Broker broker_;
+    RoundTrips round_trips_;
     RateLimit rate_limit_;
 
     std::optional<int> subscribing_;
@@ -92,12 +108,12 @@ private:
     std::optional<int> asking_;
     std::optional<int> flushing_;
     std::set<std::string, std::less<>> stale_;
-    std::set<int> unacknowledged_; ///< metadata without PUBCOMP
+    std::vector<std::string> outdated_; ///< retained topics that only the dialect before had
+    std::set<int> unacknowledged_;      ///< metadata without PUBCOMP
     bool metadata_published_ = false;
     bool metadata_retained_ = false;
     bool clear_wanted_ = false;
     bool flush_wanted_ = false;
-    std::uint64_t published_ns_ = 0;
     std::vector<ConfigService::Answer> waiting_; ///< answers that wait for the metadata
 };
 

@@ -53,22 +53,4 @@ std::string envelope(std::string_view type, nlohmann::json data)
     return serialize({{"msg_type", type}, {"data", std::move(data)}});
 }
 
-tl::expected<nlohmann::json, std::string_view> open_envelope(std::string_view bytes, std::string_view type)
-{
-    auto message = parse_untrusted(bytes);
-    if (!message)
-        return message;
-    if (!message->is_object())
-        return tl::unexpected<std::string_view>("it is not an object with `msg_type` and `data`; it may come from a "
-                                                "module of an EVerest before 2025.12, which is not supported");
-    const auto found = message->find("msg_type");
-    if (found == message->end() || !found->is_string() || found->get_ref<const std::string&>() != type)
-        return tl::unexpected<std::string_view>("its `msg_type` is not the one of this topic; it may come from a "
-                                                "module of an EVerest before 2026.10, which is not supported");
-    const auto data = message->find("data");
-    if (data == message->end())
-        return tl::unexpected<std::string_view>("it has no `data`");
-    return std::move(*data);
-}
-
 } // namespace belay::manager

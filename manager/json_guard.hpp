@@ -23,7 +23,4 @@ std::string serialize(const nlohmann::json& value);
 /// The framework's envelope, wire-protocol.md §1.1.
 std::string envelope(std::string_view type, nlohmann::json data);
 
-/// The `data` of an envelope of that type; the error is why not.
-tl::expected<nlohmann::json, std::string_view> open_envelope(std::string_view bytes, std::string_view type);
-
 } // namespace belay::manager

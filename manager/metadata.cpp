@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/metadata.hpp"
 
-#include "manager/json_guard.hpp"
-
 namespace belay::manager {
 
 namespace {
@@ -27,13 +25,61 @@ nlohmann::json settings_of(const config::Settings& settings)
             {"forward_exceptions", settings.forward_exceptions}};
 }
 
+/// The member; null if there is none.
+const nlohmann::json& member(const nlohmann::json& object, const std::string& key)
+{
+    static const nlohmann::json none;
+    const auto found = object.find(key);
+    return found == object.end() ? none : *found;
+}
+
+/// Module name → implementation → interface.
+nlohmann::json provided_by(const nlohmann::json& manifests)
+{
+    auto result = nlohmann::json::object();
+    for (const auto& [name, manifest] : manifests.items()) {
+        result[name] = nlohmann::json::object();
+        for (const auto& [id, implementation] : member(manifest, "provides").items())
+            result[name][id] = implementation.at("interface");
+    }
+    return result;
+}
+
+/// "namespace/Name" → description.
+nlohmann::json error_types(const nlohmann::json& interface_definitions)
+{
+    auto result = nlohmann::json::object();
+    for (const auto& definition : interface_definitions)
+        for (const auto& [space, errors] : member(definition, "errors").items())
+            for (const auto& [name, error] : errors.items())
+                result[space + '/' + name] = error.value("description", "");
+    return result;
+}
+
+/// Module name → its implementations and their commands.
+nlohmann::json module_cache(const nlohmann::json& provided, const nlohmann::json& interface_definitions)
+{
+    auto result = nlohmann::json::object();
+    for (const auto& [module, implementations] : provided.items()) {
+        auto commands = nlohmann::json::object();
+        auto names = nlohmann::json::array();
+        for (const auto& [implementation, interface] : implementations.items()) {
+            names.push_back(implementation);
+            commands[implementation] = interface_definitions.at(interface.get<std::string>()).at("cmds");
+        }
+        result[module] = {{"provides_impl", std::move(names)}, {"cmds", std::move(commands)}};
+    }
+    return result;
+}
+
 } // namespace
 
-std::vector<Message> make_metadata(const config::Configuration& configuration, const Topics& topics)
+std::vector<Message> make_metadata(const config::Configuration& configuration, const Topics& topics,
+                                   const Dialect& dialect)
 {
     std::vector<Message> messages;
     const auto add = [&](const std::string& topic, nlohmann::json data) {
-        messages.push_back({topics.of(topic), envelope("ConfigurationResponse", std::move(data))});
+        messages.push_back({topics.of(topic), wrap(dialect.answer_type, std::move(data))});
     };
     add("interfaces", names_of(configuration.interface_definitions));
     for (const auto& [name, definition] : configuration.interface_definitions.items())
@@ -42,7 +88,7 @@ std::vector<Message> make_metadata(const config::Configuration& configuration, c
     for (const auto& [path, definitions] : configuration.types.items())
         add("type_definitions" + path, definitions);
     add("settings", settings_of(configuration.settings));
-    if (!configuration.schemas.is_null())
+    if (configuration.settings.validate_schema || dialect.extra_topics)
         add("schemas", configuration.schemas);
     for (const auto& [name, manifest] : configuration.manifests.items()) {
         auto published = manifest;
@@ -53,6 +99,13 @@ std::vector<Message> make_metadata(const config::Configuration& configuration, c
     for (const auto& [id, module] : configuration.modules)
         module_names[id] = module.name;
     add("module_names", std::move(module_names));
+    if (dialect.extra_topics) {
+        const auto provided = provided_by(configuration.manifests);
+        add("module_provides", provided);
+        add("manifests", configuration.manifests);
+        add("error_types_map", error_types(configuration.interface_definitions));
+        add("module_config_cache", module_cache(provided, configuration.interface_definitions));
+    }
     return messages;
 }
 

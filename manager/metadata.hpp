@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/configuration.hpp"
+#include "manager/dialect.hpp"
 #include "manager/topics.hpp"
 
 #include <string>
@@ -16,6 +17,7 @@ struct Message
 };
 
 /// The retained start-up metadata, in the order in which it is published and cleared: wire-protocol.md §5.
-[[nodiscard]] std::vector<Message> make_metadata(const config::Configuration& configuration, const Topics& topics);
+[[nodiscard]] std::vector<Message> make_metadata(const config::Configuration& configuration, const Topics& topics,
+                                                 const Dialect& dialect);
 
 } // namespace belay::manager

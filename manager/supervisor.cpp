@@ -259,14 +259,15 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
 
 void Supervisor::recover()
 {
-    apply(options_.graceful_shutdown && conversation_.connected() ? Event::recover_gracefully : Event::recover);
+    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::recover_gracefully
+                                                                             : Event::recover);
 }
 
 void Supervisor::fail()
 {
     if (lifecycle_.state() == State::initializing)
         return apply(Event::give_up);
-    const bool gracefully = options_.graceful_shutdown && conversation_.connected();
+    const bool gracefully = options_.graceful_shutdown && conversation_.can_ask_to_shut_down();
     if (lifecycle_.stopping())
         return;
     apply(gracefully ? Event::fail_gracefully : Event::fail);
@@ -282,7 +283,7 @@ void Supervisor::on_signal(int signal)
         return apply(Event::stop);
     if (processes_.count() == 0)
         return apply(Event::stop_idle);
-    apply(options_.graceful_shutdown && conversation_.connected() ? Event::stop_gracefully : Event::stop);
+    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::stop_gracefully : Event::stop);
 }
 
 void Supervisor::on_launcher_gone(const std::string& why)

@@ -8,7 +8,9 @@ namespace belay::manager {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> single_topics{"interfaces", "types", "settings", "schemas", "module_names"};
+constexpr std::array<std::string_view, 9> single_topics{"interfaces",      "types",           "settings",
+                                                        "schemas",         "module_names",    "manifests",
+                                                        "module_provides", "error_types_map", "module_config_cache"};
 constexpr std::array<std::string_view, 3> topic_folders{"interface_definitions/", "type_definitions/", "manifests/"};
 
 constexpr bool is_letter(char c)
@@ -25,23 +27,21 @@ bool is_module_id(std::string_view text)
     return !text.empty() && text.size() <= longest && is_letter(text.front()) && std::ranges::all_of(text, fits);
 }
 
-std::string Topics::ready(std::string_view id) const
+std::string Topics::of_module(std::string_view id, std::string_view rest) const
 {
-    return of("modules/") + std::string{id} + "/ready";
+    return of("modules/") + std::string{id} + '/' + std::string{rest};
 }
 
-std::string Topics::response(std::string_view id) const
+std::string_view Topics::rest_of(std::string_view topic) const
 {
-    return of("modules/") + std::string{id} + "/response";
+    return topic.starts_with(prefix_) ? topic.substr(prefix_.size()) : std::string_view{};
 }
 
 std::string_view Topics::ready_module(std::string_view topic) const
 {
     constexpr std::string_view before = "modules/";
     constexpr std::string_view after = "/ready";
-    if (!topic.starts_with(prefix_))
-        return {};
-    topic.remove_prefix(prefix_.size());
+    topic = rest_of(topic);
     if (!topic.starts_with(before) || !topic.ends_with(after) || topic.size() <= before.size() + after.size())
         return {};
     return topic.substr(before.size(), topic.size() - before.size() - after.size());
@@ -59,9 +59,7 @@ std::vector<std::string> Topics::metadata_filters() const
 
 bool Topics::is_metadata(std::string_view topic) const
 {
-    if (!topic.starts_with(prefix_))
-        return false;
-    topic.remove_prefix(prefix_.size());
+    topic = rest_of(topic);
     return std::ranges::find(single_topics, topic) != single_topics.end() ||
            std::ranges::any_of(topic_folders, [&](auto folder) { return topic.starts_with(folder); });
 }

@@ -18,16 +18,18 @@ public:
     explicit Topics(std::string prefix) : prefix_(std::move(prefix)) {}
 
     [[nodiscard]] std::string of(std::string_view rest) const { return prefix_ + std::string{rest}; }
-    [[nodiscard]] std::string config_request() const { return of("config/request"); }
     [[nodiscard]] std::string global_ready() const { return of("ready"); }
     [[nodiscard]] std::string shutdown() const { return of("shutdown"); }
-    [[nodiscard]] std::string ready(std::string_view id) const;
-    [[nodiscard]] std::string response(std::string_view id) const;
+    [[nodiscard]] std::string ready(std::string_view id) const { return of_module(id, "ready"); }
+    [[nodiscard]] std::string of_module(std::string_view id, std::string_view rest) const;
+
+    /// What follows the prefix; empty if it is another's topic.
+    [[nodiscard]] std::string_view rest_of(std::string_view topic) const;
 
     /// The module that the topic says is ready; empty if it is another topic.
     [[nodiscard]] std::string_view ready_module(std::string_view topic) const;
 
-    /// Filters for everything that a manager may have left behind as retained.
+    /// Filters for everything that a manager of any release may have left behind as retained.
     [[nodiscard]] std::vector<std::string> metadata_filters() const;
     [[nodiscard]] bool is_metadata(std::string_view topic) const;
 

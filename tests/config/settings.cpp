@@ -130,7 +130,7 @@ TEST_CASE("topic prefixes end with a slash, and differ")
     options.everest_prefix = "cli";
     CHECK(settings_of(prefix, "mqtt_everest_prefix: x", options).broker.everest_prefix == "cli/");
     CHECK_FALSE(prefix.load("settings: {mqtt_external_prefix: everest/}\n"));
-    CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:1:34: error: ") && Catch::Contains("are both `everest/`"));
+    CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:1:33: error: ") && Catch::Contains("are both `everest/`"));
     CHECK(settings_of(prefix, "mqtt_external_prefix: everest").broker.external_prefix == "everest");
 }
 
@@ -173,4 +173,41 @@ TEST_CASE("main settings are checked even where an overlay has others")
     prefix.write("etc/everest/user-config/c.yaml", "settings: {mqtt_broker_port: 5}\n");
     CHECK_FALSE(prefix.load("settings: {mqtt_broker_port: five}\n"));
     CHECK_THAT(prefix.text(), Catch::Contains("etc/everest/c.yaml:1:30: error: "));
+}
+
+TEST_CASE("a prefix under which no message could be sent is refused")
+{
+    Prefix prefix;
+    for (const auto* good : {"everest", "everest/2/", "a$b", "/x", ""}) {
+        CAPTURE(good);
+        CHECK(prefix.load(std::string{"settings: {mqtt_everest_prefix: '"} + good + "'}\n"));
+    }
+    for (const auto* bad : {"everest/+", "#", "a#b/", "$SYS/everest", "$share/a/b"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(prefix.load(std::string{"settings: {mqtt_everest_prefix: '"} + bad + "'}\n"));
+        CHECK_THAT(prefix.text(), Catch::Contains("etc/everest/c.yaml:1:33: error: ") && Catch::Contains(bad));
+        LoadOptions options;
+        options.everest_prefix = bad;
+        CHECK_FALSE(prefix.load("{}\n", options));
+    }
+}
+
+TEST_CASE("the release that is installed is read, and the dialect to be spoken")
+{
+    Prefix prefix;
+    CHECK(prefix.load("{}\n")->settings.version.empty());
+    prefix.write("share/everest/version_information.txt", "everest-core 2025.4.1 main@2025.4.1\n");
+    CHECK(prefix.load("{}\n")->settings.version == "everest-core 2025.4.1 main@2025.4.1\n");
+    CHECK(prefix.load("{}\n")->settings.broker.dialect.empty());
+    prefix.write("etc/everest/belay.yaml", "broker: {dialect: '2025.6'}\n");
+    CHECK(prefix.load("{}\n")->settings.broker.dialect == "2025.6");
+    prefix.write("etc/everest/belay.yaml", "broker: {dialect: auto}\n");
+    CHECK(prefix.load("{}\n")->settings.broker.dialect.empty());
+    prefix.write("etc/everest/belay.yaml", "broker: {dialect: 2025.1}\n");
+    CHECK_FALSE(prefix.load("{}\n"));
+    CHECK_THAT(prefix.text(), Catch::Contains("belay.yaml:1:19: error: `dialect` must be a string"));
+    prefix.write("etc/everest/belay.yaml", "broker: {dialect: '2025.11'}\n");
+    CHECK_FALSE(prefix.load("{}\n"));
+    CHECK_THAT(prefix.text(),
+               Catch::Contains("`dialect` must be `auto`, `2024.11`") && Catch::Contains("did you mean `2024.11`?"));
 }

@@ -10,6 +10,7 @@
 // line "hold" lets the broker acknowledge nothing until "release".
 #include "manager/config_service.hpp"
 #include "manager/conversation.hpp"
+#include "manager/dialect.hpp"
 #include "manager/json_guard.hpp"
 #include "manager/readiness.hpp"
 #include "tests/fuzz/broker.hpp"
@@ -54,6 +55,7 @@ config::Configuration example()
     result.modules["friend"].access.emplace().modules["vault"] = {true, false, true};
     result.manifests = {{"Thing", {{"description", "a thing"}}}};
     result.interface_definitions = {{"thing", {{"description", "a thing"}}}};
+    result.schemas = nlohmann::json::object();
     result.types = nlohmann::json::object();
     return result;
 }
@@ -153,9 +155,17 @@ private:
             return;
         const BrokerPlayer::Message message{line.substr(1, space - 1), line.substr(space + 1),
                                             static_cast<unsigned>(kind % 3), kind >= 3};
-        if (broker_.forward(message) && !message.retained)
-            ++said_[message.topic];
-        requests_ = said_["everest/config/request"];
+        if (!broker_.forward(message) || message.retained)
+            return;
+        ++said_[message.topic];
+        if (message.topic == "everest/config/request" || message.topic.ends_with("/get_config"))
+            ++requests_;
+    }
+
+    static bool has_type(const nlohmann::json& message, std::string_view type)
+    {
+        return type.empty() ? !message.contains("msg_type")
+                            : message.size() == 2 && message.contains("data") && message.value("msg_type", "") == type;
     }
 
     void judge(const BrokerPlayer::Message& message)
@@ -165,17 +175,25 @@ private:
             return;
         }
         const auto value = parse_untrusted(message.payload);
-        require(value && value->size() == 2 && value->contains("data"), "what is published is an envelope");
+        require(value.has_value(), "what is published is JSON");
         if (message.topic == "everest/ready") {
-            require((*value)["msg_type"] == "GlobalReady", "the announcement is what its topic says");
+            require(std::ranges::any_of(
+                        dialects(), [&](const auto& one) { return message.payload == wrap(one.global_type, true); }),
+                    "the announcement is what its topic says");
             return;
         }
         constexpr std::string_view before = "everest/modules/";
-        constexpr std::string_view after = "/response";
-        require(message.topic.starts_with(before) && message.topic.ends_with(after), "a topic is one of the protocol");
-        const auto id = message.topic.substr(before.size(), message.topic.size() - before.size() - after.size());
+        const auto end = message.topic.rfind('/');
+        require(message.topic.starts_with(before) && end >= before.size(), "a topic is one of the protocol");
+        const auto id = message.topic.substr(before.size(), end - before.size());
         require(is_module_id(id), "an answer goes to a module");
-        require((*value)["msg_type"] == "ConfigurationResponse", "an answer is what its topic says");
+        require(value->is_object() && std::ranges::any_of(dialects(),
+                                                          [&](const auto& one) {
+                                                              return message.topic.substr(end + 1) ==
+                                                                         one.answer_topic &&
+                                                                     has_type(*value, one.answer_type);
+                                                          }),
+                "an answer is what its topic says");
         require(id == "vault" || id == "friend" || input_.find(secret) != input_.npos ||
                     message.payload.find(secret) == message.payload.npos,
                 "nobody is told what it may not read");

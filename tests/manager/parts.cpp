@@ -55,14 +55,16 @@ struct Pipe
 TEST_CASE("topics are built and recognised")
 {
     const Topics topics("everest/");
-    CHECK(topics.config_request() == "everest/config/request");
-    CHECK(topics.response("slac") == "everest/modules/slac/response");
+    CHECK(topics.of_module("slac", "response") == "everest/modules/slac/response");
+    CHECK(topics.rest_of("everest/config/request") == "config/request");
+    CHECK(topics.rest_of("everest2/config/request").empty());
     CHECK(topics.ready_module("everest/modules/slac/ready") == "slac");
     CHECK(topics.ready_module("everest/modules//ready").empty());
     CHECK(topics.ready_module("everest/ready").empty());
     CHECK(topics.ready_module("other/modules/slac/ready").empty());
     CHECK(topics.is_metadata("everest/interfaces"));
     CHECK(topics.is_metadata("everest/manifests/EvseSlac"));
+    CHECK(topics.is_metadata("everest/module_config_cache"));
     CHECK_FALSE(topics.is_metadata("everest/ready"));
     CHECK_FALSE(topics.is_metadata("everest2/interfaces"));
 }
