@@ -126,6 +126,7 @@ Node from_json(const nlohmann::json& value, const Node& place)
     result.line = place.line;
     result.column = place.column;
     result.length = place.length;
+    const Node key_node = result; // not what the loop below has made of it: each key would carry all before it
     if (value.is_boolean()) {
         result.kind = Node::Kind::boolean;
         result.boolean = value.get<bool>();
@@ -145,7 +146,7 @@ Node from_json(const nlohmann::json& value, const Node& place)
     } else if (value.is_object()) {
         result.kind = Node::Kind::mapping;
         for (const auto& [key, item] : value.items())
-            result.members.push_back({key, result, from_json(item, place)});
+            result.members.push_back({key, key_node, from_json(item, place)});
     }
     return result;
 }

@@ -35,26 +35,18 @@ const nlohmann::json& member(const nlohmann::json& object, const char* key)
     return found != object.end() ? *found : none;
 }
 
-/// Which parameter is meant; the pointers go into the request.
-struct Identifier
+std::optional<ParameterName> parse_identifier(const nlohmann::json& object)
 {
-    const std::string* module = nullptr;
-    const std::string* parameter = nullptr;
-    std::string implementation = "!module";
-};
-
-std::optional<Identifier> parse_identifier(const nlohmann::json& object)
-{
-    Identifier identifier{text(object, "module_id"), text(object, "configuration_parameter_name")};
-    if (identifier.module == nullptr || identifier.parameter == nullptr)
+    static const std::string own = "!module";
+    const auto* module = text(object, "module_id");
+    const auto* name = text(object, "configuration_parameter_name");
+    if (module == nullptr || name == nullptr)
         return std::nullopt;
-    if (object.contains("module_implementation_id")) {
-        const auto* implementation = text(object, "module_implementation_id");
-        if (implementation == nullptr)
-            return std::nullopt;
-        identifier.implementation = *implementation;
-    }
-    return identifier;
+    const auto* implementation =
+        object.contains("module_implementation_id") ? text(object, "module_implementation_id") : &own;
+    if (implementation == nullptr)
+        return std::nullopt;
+    return ParameterName{*module, *implementation, *name};
 }
 
 nlohmann::json get_response(std::string_view type, nlohmann::json data)
@@ -67,23 +59,26 @@ std::string denied(const std::string& origin, const std::string& target)
     return "Access to config item denied: " + origin + " cannot access " + printable(target);
 }
 
-std::string unknown_parameter(const Identifier& identifier)
+std::string unknown_parameter(const ParameterName& parameter)
 {
-    return "Config parameter " + printable(*identifier.parameter) + " not found in module " +
-           printable(*identifier.module);
+    return "Config parameter " + printable(parameter.name) + " not found in module " + printable(parameter.module);
 }
 
-const nlohmann::json* find_parameter(const config::Configuration& configuration, const Identifier& identifier)
+/// In a `module_config`.
+const nlohmann::json* find_in(const nlohmann::json& config, const ParameterName& wanted)
 {
-    const auto module = configuration.modules.find(*identifier.module);
-    if (module == configuration.modules.end())
-        return nullptr;
-    const auto& list =
-        member(member(module->second.config, "configuration_parameters"), identifier.implementation.c_str());
+    const auto& list = member(member(config, "configuration_parameters"), wanted.implementation.c_str());
     for (const auto& parameter : list)
-        if (const auto* name = text(parameter, "name"); name != nullptr && *name == *identifier.parameter)
+        if (const auto* name = text(parameter, "name"); name != nullptr && *name == wanted.name)
             return &parameter;
     return nullptr;
+}
+
+void set_in(nlohmann::json& config, const ParameterName& wanted, nlohmann::json value)
+{
+    for (auto& parameter : config["configuration_parameters"][wanted.implementation])
+        if (parameter["name"] == wanted.name)
+            parameter["value"] = std::move(value);
 }
 
 /// With every `ReadOnly` shown as `ReadWrite`.
@@ -108,25 +103,68 @@ void ConfigService::speak(const Dialect& dialect)
 {
     dialect_ = &dialect;
     for (const auto& [id, module] : configuration_.modules)
-        start_up_answers_[id] = write_answer(dialect,
-                                             {{"status", "Ok"},
-                                              {"status_info", ""},
-                                              {"type", "Get"},
-                                              {"response", get_response("Module", module_data(module))}},
-                                             configuration_);
+        write_start_up_answer(module);
+}
+
+void ConfigService::write_start_up_answer(const config::Module& module)
+{
+    start_up_answers_[module.id] = write_answer(*dialect_,
+                                                {{"status", "Ok"},
+                                                 {"status_info", ""},
+                                                 {"type", "Get"},
+                                                 {"response", get_response("Module", module_data(module))}},
+                                                configuration_);
+}
+
+const nlohmann::json& ConfigService::config_of(const config::Module& module) const
+{
+    const auto found = changed_.find(module.id);
+    return found == changed_.end() ? module.config : found->second;
+}
+
+const nlohmann::json* ConfigService::find(const ParameterName& parameter) const
+{
+    const auto module = configuration_.modules.find(parameter.module);
+    return module == configuration_.modules.end() ? nullptr : find_in(config_of(module->second), parameter);
+}
+
+void ConfigService::postpone(const ParameterName& parameter, nlohmann::json value)
+{
+    auto& postponed = postponed_[parameter.module];
+    std::erase_if(postponed, [&](const auto& one) { return one.first == parameter; });
+    postponed.emplace_back(parameter, std::move(value));
+}
+
+void ConfigService::apply(const ParameterName& parameter)
+{
+    const auto& module = configuration_.modules.at(parameter.module);
+    auto& postponed = postponed_[parameter.module];
+    for (auto& [name, value] : postponed)
+        if (name == parameter)
+            set_in(changed_.emplace(module.id, module.config).first->second, parameter, std::move(value));
+    std::erase_if(postponed, [&](const auto& one) { return one.first == parameter; });
+    write_start_up_answer(module);
+}
+
+void ConfigService::renew(const std::string& module)
+{
+    const auto postponed = postponed_[module];
+    for (const auto& one : postponed)
+        apply(one.first);
 }
 
 nlohmann::json ConfigService::module_data(const config::Module& module) const
 {
-    nlohmann::json mappings{{module.id, member(module.config, "mapping")}};
-    for (const auto& connections : member(module.config, "connections"))
+    const auto& config = config_of(module);
+    nlohmann::json mappings{{module.id, member(config, "mapping")}};
+    for (const auto& connections : member(config, "connections"))
         for (const auto& connection : connections)
             if (const auto* other = text(connection, "module_id");
                 other != nullptr && configuration_.modules.contains(*other))
                 mappings[*other] = member(configuration_.modules.at(*other).config, "mapping");
-    nlohmann::json data{{"module_config", module.config}, {"mappings", std::move(mappings)}};
-    if (module.config.contains("telemetry_config"))
-        data["telemetry_config"] = module.config["telemetry_config"];
+    nlohmann::json data{{"module_config", config}, {"mappings", std::move(mappings)}};
+    if (config.contains("telemetry_config"))
+        data["telemetry_config"] = config["telemetry_config"];
     return data;
 }
 
@@ -136,7 +174,7 @@ nlohmann::json ConfigService::all_configurations(const config::Module& requester
     for (const auto& [id, module] : configuration_.modules) {
         if (!may_read(requester, id))
             continue;
-        const auto& parameters = member(module.config, "configuration_parameters");
+        const auto& parameters = member(config_of(module), "configuration_parameters");
         all[id] = may_set_read_only(requester, id) ? as_writable(parameters) : parameters;
     }
     return all;
@@ -160,33 +198,38 @@ ConfigService::Response ConfigService::value(const config::Module& requester, co
     if (!identifier)
         return {
             "Error", "The identifier is not an object with module_id and configuration_parameter_name", {}, nullptr};
-    if (!may_read(requester, *identifier->module))
-        return {"AccessDenied", denied(requester.id, *identifier->module), "Get", nothing};
-    const auto* parameter = find_parameter(configuration_, *identifier);
+    if (!may_read(requester, identifier->module))
+        return {"AccessDenied", denied(requester.id, identifier->module), "Get", nothing};
+    const auto* parameter = find(*identifier);
     if (parameter == nullptr)
         return {"Error", unknown_parameter(*identifier), "Get", nothing};
     return {"Ok", "", "Get", get_response("Value", *parameter)};
 }
 
-ConfigService::Response ConfigService::set(const config::Module& requester, const nlohmann::json& request) const
+ConfigService::Answer ConfigService::set(const config::Module& requester, const nlohmann::json& request) const
 {
-    const auto rejected = [](const std::string& why) {
-        return nlohmann::json{{"status", "Rejected"}, {"status_info", why}};
-    };
-    const auto identifier = parse_identifier(member(request, "identifier"));
-    if (!identifier || text(request, "value") == nullptr)
-        return {"Error", "A Set request needs an identifier and a value that is a string", {}, nullptr};
-    if (!may_write(requester, *identifier->module)) {
-        const auto why = denied(requester.id, *identifier->module);
-        return {"AccessDenied", why, "Set", rejected(why)};
-    }
-    if (find_parameter(configuration_, *identifier) == nullptr) {
-        const auto why = unknown_parameter(*identifier);
-        return {"Error", why, "Set", rejected(why)};
-    }
-    const std::string why = "Changing parameters at run time is not possible with this version of the manager; "
-                            "change the configuration file and restart";
-    return {"Ok", why, "Set", rejected(why)};
+    auto identifier = parse_identifier(member(request, "identifier"));
+    const auto* value = text(request, "value");
+    if (!identifier || value == nullptr)
+        return finish(requester.id,
+                      {"Error", "A Set request needs an identifier and a value that is a string", {}, nullptr});
+    Change change{requester.id, std::move(*identifier), *value};
+    if (!may_write(requester, change.parameter.module))
+        return set_answer(change, "AccessDenied", denied(requester.id, change.parameter.module), "Rejected", {});
+    Answer answer{requester.id, {}, {}};
+    answer.change = std::move(change);
+    return answer;
+}
+
+ConfigService::Answer ConfigService::set_answer(const Change& change, std::string_view status,
+                                                const std::string& status_info, std::string_view set_status,
+                                                const std::string& set_status_info) const
+{
+    auto answer =
+        finish(change.origin, {status, status_info, "Set", {{"status", set_status}, {"status_info", set_status_info}}});
+    if (set_status != "Rejected")
+        answer.refusal.clear();
+    return answer;
 }
 
 ConfigService::Response ConfigService::get(const config::Module& requester, const nlohmann::json& request) const
@@ -219,14 +262,18 @@ std::optional<ConfigService::Answer> ConfigService::answer(const nlohmann::json&
             return Answer{*origin, start_up_answers_.at(*origin), "", true};
         response = get(requester->second, details);
     } else if (type != nullptr && *type == "Set" && details.is_object()) {
-        response = set(requester->second, details);
+        return set(requester->second, details);
     }
+    return finish(*origin, std::move(response));
+}
 
+ConfigService::Answer ConfigService::finish(const std::string& origin, Response response) const
+{
     nlohmann::json data{{"status", response.status}, {"status_info", response.status_info}};
     if (!response.type.empty())
         data["type"] = response.type;
     data["response"] = std::move(response.response);
-    return Answer{*origin, write_answer(*dialect_, std::move(data), configuration_), response.status_info};
+    return Answer{origin, write_answer(*dialect_, std::move(data), configuration_), response.status_info};
 }
 
 } // namespace belay::manager

@@ -39,7 +39,8 @@ const config::Module* find_module(const config::Configuration& configuration, co
 } // namespace
 
 Conversation::Conversation(EventLoop& loop, const config::Configuration& configuration,
-                           const std::set<std::string>& modules, spdlog::logger& log, ConversationListener& listener)
+                           const std::set<std::string>& modules, ParameterStore& store, spdlog::logger& log,
+                           ConversationListener& listener)
     : configuration_(configuration),
       log_(log),
       listener_(listener),
@@ -50,10 +51,14 @@ Conversation::Conversation(EventLoop& loop, const config::Configuration& configu
       service_(configuration, *dialect_),
       subscriptions_(request_filters(topics_)),
       broker_(loop, configuration.settings.broker, log, *this),
+      changes_(loop, configuration, service_, store, log,
+               {[this](const auto& answer) { tell(answer); },
+                [this](const auto& module, const auto& data) { return ask_to_set(module, data); }}),
       round_trips_(broker_, log, topics_.of("round_trip"))
 {
     for (const auto& module : modules)
         subscriptions_.push_back(topics_.ready(module));
+    subscriptions_.push_back(topics_.set_response_filter());
     if (!dialect_known_from_.empty())
         log_.info("the modules are spoken to as by EVerest {}: {} says so", dialect_->release, dialect_known_from_);
 }
@@ -177,12 +182,15 @@ void Conversation::clear_stale()
 void Conversation::on_message(std::string_view topic, std::string_view payload, bool retained)
 {
     const auto module = topics_.ready_module(topic);
+    const auto changed = topics_.set_response_module(topic);
     if (retained && topics_.is_metadata(topic))
         note_stale(topic);
     else if (retained)
         complain("retained", topic, "it is a retained one, from an earlier time");
     else if (!module.empty())
         handle_ready(topic, module, payload);
+    else if (!changed.empty())
+        handle_set_response(topic, changed, payload);
     else if (!topics_.is_metadata(topic))
         handle_request(topic, payload);
 }
@@ -197,15 +205,34 @@ void Conversation::handle_request(std::string_view topic, std::string_view paylo
     auto answer = service_.answer(request->data);
     if (!answer)
         return complain("origin", topic, "it does not say which module asks");
-    if (!answer->refusal.empty())
-        complain("refusal", topic, answer->refusal);
-    if (answer->start_up)
-        listener_.on_asked(answer->origin);
+    if (answer->change)
+        return changes_.request(std::move(*answer->change));
+    tell(*answer);
+}
+
+void Conversation::tell(const ConfigService::Answer& answer)
+{
+    if (!answer.refusal.empty())
+        complain("refusal", topics_.of("config/request"), answer.refusal);
+    if (answer.start_up)
+        listener_.on_asked(answer.origin);
     if (metadata_published_)
-        return reply(*answer);
+        return reply(answer);
     if (waiting_.size() == most_waiting_answers)
-        return complain("flood", topic, "too many requests before the start");
-    waiting_.push_back(std::move(*answer));
+        return complain("flood", topics_.of("config/request"), "too many requests before the start");
+    waiting_.push_back(answer);
+}
+
+bool Conversation::ask_to_set(const std::string& module, const nlohmann::json& data)
+{
+    return dialect_->set_request &&
+           broker_.publish(topics_.set_request(module), wrap("ConfigurationRequest", data), 2, false).has_value();
+}
+
+void Conversation::handle_set_response(std::string_view topic, std::string_view module, std::string_view payload)
+{
+    if (const auto understood = changes_.on_response(std::string{module}, payload); !understood)
+        complain("set_response", topic, understood.error());
 }
 
 /// Learns the dialect if it is not known yet; false, and said so, if the module speaks another one.

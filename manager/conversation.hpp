@@ -6,6 +6,7 @@
 #include "manager/config_service.hpp"
 #include "manager/dialect.hpp"
 #include "manager/metadata.hpp"
+#include "manager/parameter_changes.hpp"
 #include "manager/round_trips.hpp"
 #include "manager/topics.hpp"
 
@@ -50,7 +51,7 @@ class Conversation final : private BrokerListener
 public:
     /// `modules` are those whose readiness counts. `configuration` must outlive this.
     Conversation(EventLoop& loop, const config::Configuration& configuration, const std::set<std::string>& modules,
-                 spdlog::logger& log, ConversationListener& listener);
+                 ParameterStore& store, spdlog::logger& log, ConversationListener& listener);
 
     /// `publishing`: modules will be started, and read the metadata.
     void connect(bool publishing)
@@ -71,6 +72,12 @@ public:
 
     /// The answer is on_broker_alive() or on_broker_lost(); a broker that hangs gives none.
     void ask_whether_alive();
+
+    /// What becomes of a change of a parameter depends on it.
+    void set_phase(Phase phase) { changes_.set_phase(phase); }
+
+    /// The module is started again: what was set meanwhile counts now.
+    void renew(const std::string& module) { service_.renew(module); }
 
     /// What modules read when they start, for one that starts later; nothing if it is still there.
     void publish_again();
@@ -104,6 +111,9 @@ private:
     void handle_request(std::string_view topic, std::string_view payload);
     void handle_ready(std::string_view topic, std::string_view module, std::string_view payload);
     void reply(const ConfigService::Answer& answer);
+    void tell(const ConfigService::Answer& answer);
+    bool ask_to_set(const std::string& module, const nlohmann::json& data);
+    void handle_set_response(std::string_view topic, std::string_view module, std::string_view payload);
     void complain(std::string_view kind, std::string_view topic, std::string_view why);
 
     const config::Configuration& configuration_;
@@ -116,6 +126,7 @@ private:
     ConfigService service_;
     std::vector<std::string> subscriptions_;
     Broker broker_;
+    ParameterChanges changes_;
     RoundTrips round_trips_;
     RateLimit rate_limit_;
 

@@ -122,6 +122,9 @@ Database::Result<Database> Database::open(const fs::path& file, const fs::path& 
         return tl::unexpected(connection.error());
     if (auto done = prepare(*connection, migrations); !done)
         return tl::unexpected(done.error());
+    // From now on the manager has others to serve.
+    if (auto done = connection->run("PRAGMA busy_timeout = 1000"); !done)
+        return tl::unexpected(done.error());
     return select_slot(std::move(*connection));
 }
 

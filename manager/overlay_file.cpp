@@ -115,7 +115,7 @@ tl::expected<void, std::string> OverlayFile::prepare(spdlog::logger& log)
     std::error_code error;
     const auto& written = fs::exists(directory, error) ? directory : directory.parent_path();
     if (::faccessat(AT_FDCWD, written.c_str(), W_OK, AT_EACCESS) != 0)
-        log.info(
+        log.warn(
             "parameters cannot be changed at run time: {}: {}; `install -d -o USER {}` makes it possible, with the "
             "user of the manager",
             written.string(), errno_text(errno), directory.string());

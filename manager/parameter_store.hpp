@@ -16,6 +16,8 @@ namespace belay::manager {
 struct ParameterName
 {
     std::string module, implementation, name;
+
+    bool operator==(const ParameterName&) const = default;
 };
 
 /// What a parameter is set to. `characteristics` are the wire's; `value` is what `text` means.

@@ -35,7 +35,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       status_fifo_(std::move(inheritance.status_fifo)),
       timeline_(std::move(inheritance.timeline), begin_ns_),
       processes_(loop, configuration, plan, std::move(inheritance.control), timeline_, *log_, style, *this),
-      conversation_(loop, configuration, awaited(configuration), *log_, *this),
+      conversation_(loop, configuration, awaited(configuration), store_, *log_, *this),
       roll_call_(loop, configuration, *log_, *this),
       restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); }),
       broker_recovery_(configuration, plan, options.recover_module_crashes),
@@ -79,6 +79,7 @@ void Supervisor::apply(Event event)
         processes_.cancel_startup_deadlines();
     }
     if (lifecycle_.state() != before.state()) {
+        conversation_.set_phase(lifecycle_.state() == State::running ? Phase::running : Phase::changing);
         deadline_.disarm();
         if (const auto longest = limit())
             deadline_.arm(*longest);
@@ -179,6 +180,8 @@ void Supervisor::start_modules()
         for (const auto& sentence : denied_modules(socket, plan_))
             log_->warn("{}", sentence);
     conversation_.publish_again();
+    for (const auto& [id, module] : configuration_.modules)
+        conversation_.renew(id);
     all_clean_ = true;
     const auto modules = counted(plan_.modules.size(), "module");
     log_->info("starting {}", modules);
@@ -194,6 +197,7 @@ void Supervisor::start_modules()
 void Supervisor::restart(std::uint32_t module, unsigned attempt)
 {
     conversation_.publish_again();
+    conversation_.renew(plan_.modules[module].id);
     record("restarted", plan_.modules[module].id);
     processes_.start(module, attempt);
 }

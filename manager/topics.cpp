@@ -37,10 +37,9 @@ std::string_view Topics::rest_of(std::string_view topic) const
     return topic.starts_with(prefix_) ? topic.substr(prefix_.size()) : std::string_view{};
 }
 
-std::string_view Topics::ready_module(std::string_view topic) const
+std::string_view Topics::module_of(std::string_view topic, std::string_view after) const
 {
     constexpr std::string_view before = "modules/";
-    constexpr std::string_view after = "/ready";
     topic = rest_of(topic);
     if (!topic.starts_with(before) || !topic.ends_with(after) || topic.size() <= before.size() + after.size())
         return {};

@@ -27,13 +27,23 @@ public:
     [[nodiscard]] std::string_view rest_of(std::string_view topic) const;
 
     /// The module that the topic says is ready; empty if it is another topic.
-    [[nodiscard]] std::string_view ready_module(std::string_view topic) const;
+    [[nodiscard]] std::string_view ready_module(std::string_view topic) const { return module_of(topic, "/ready"); }
+
+    /// The module that says on this topic what came of a change; empty if it is another topic.
+    [[nodiscard]] std::string_view set_response_module(std::string_view topic) const
+    {
+        return module_of(topic, "/config/set_response");
+    }
+    [[nodiscard]] std::string set_response_filter() const { return of("modules/+/config/set_response"); }
+    [[nodiscard]] std::string set_request(std::string_view id) const { return of_module(id, "config/set_request"); }
 
     /// Filters for everything that a manager of any release may have left behind as retained.
     [[nodiscard]] std::vector<std::string> metadata_filters() const;
     [[nodiscard]] bool is_metadata(std::string_view topic) const;
 
 private:
+    [[nodiscard]] std::string_view module_of(std::string_view topic, std::string_view after) const;
+
     std::string prefix_;
 };
 

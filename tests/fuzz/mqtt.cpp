@@ -51,7 +51,7 @@ config::Configuration example()
     result.modules["vault"].config["configuration_parameters"]["!module"].push_back(
         {{"name", "code"},
          {"value", secret},
-         {"characteristics", {{"datatype", "string"}, {"mutability", "ReadOnly"}}}});
+         {"characteristics", {{"datatype", "string"}, {"mutability", "ReadWrite"}}}});
     result.modules["friend"].access.emplace().modules["vault"] = {true, false, true};
     result.manifests = {{"Thing", {{"description", "a thing"}}}};
     result.interface_definitions = {{"thing", {{"description", "a thing"}}}};
@@ -107,6 +107,19 @@ protected:
     void flush_() override {}
 };
 
+/// Forgets. Only what may be written may reach it.
+class Forgetful final : public ParameterStore
+{
+public:
+    tl::expected<void, std::string> prepare(spdlog::logger& /*log*/) override { return {}; }
+    tl::expected<void, std::string> write(const ParameterName& parameter, const NewValue& to) override
+    {
+        require(parameter.module != "vault" || parameter.name == "code", "there is nothing else to be set");
+        require(to.value.is_number_integer() || to.value.is_string(), "a value is of its parameter's type");
+        return {};
+    }
+};
+
 /// One life of the manager, as far as MQTT is concerned: everything is ready, is announced, and ends.
 class Session final : private ConversationListener
 {
@@ -119,7 +132,7 @@ public:
           broker_(loop_, place.listening.get(),
                   {[this] { talk(); }, [this] { conversation_.flush(); }, [this](const auto& one) { judge(one); },
                    [this] { loop_.exit(0); }}),
-          conversation_(loop_, configuration, {"guest", "friend", "vault"}, log_, *this)
+          conversation_(loop_, configuration, {"guest", "friend", "vault"}, store_, log_, *this)
     {
         log_.set_level(spdlog::level::trace);
     }
@@ -183,6 +196,10 @@ private:
             return;
         }
         constexpr std::string_view before = "everest/modules/";
+        if (message.topic.ends_with("/config/set_request")) {
+            require(has_type(*value, "ConfigurationRequest"), "a request to set is one");
+            return;
+        }
         const auto end = message.topic.rfind('/');
         require(message.topic.starts_with(before) && end >= before.size(), "a topic is one of the protocol");
         const auto id = message.topic.substr(before.size(), end - before.size());
@@ -200,7 +217,11 @@ private:
         ++answers_;
     }
 
-    void on_connected() override { connected_ = true; }
+    void on_connected() override
+    {
+        connected_ = true;
+        conversation_.set_phase(Phase::running);
+    }
     void on_broker_unreachable(const std::string& why) override { on_broker_lost(why); }
     void on_broker_lost(const std::string& why) override
     {
@@ -237,6 +258,7 @@ private:
     Readiness readiness_;
     EventLoop loop_;
     BrokerPlayer broker_;
+    Forgetful store_;
     Conversation conversation_;
     std::map<std::string, unsigned> said_; ///< by topic
     unsigned requests_ = 0;

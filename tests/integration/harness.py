@@ -216,8 +216,8 @@ class Manager:
         self.fifo_closed = False
         with open(self._log, "wb") as log, open(self._output, "wb") as output:
             self.process = subprocess.Popen(
-                [prefix.path / "bin/manager", "--prefix", prefix.path, "--config", config, "--status-fifo",
-                 fifo or own_fifo, *options],
+                [prefix.path / "bin/manager", "--prefix", prefix.path, *(["--config", config] if config else []),
+                 "--status-fifo", fifo or own_fifo, *options],
                 stdin=stdin, stdout=output, stderr=log if stderr is None else stderr, start_new_session=True,
                 env=self.environment if environment is None else environment, **identity)
 

@@ -3,7 +3,8 @@
 // Plays any EVerest module: the start-up protocol in full, then it reports what it is from inside on the topic
 // standin/<id>/report, once after the answer and once after the global ready. <prefix>/share/everest/standin.json tells
 // it to misbehave: {"<id>": {"exit_before_ready": 3, "never_ready": true, "ignore_shutdown": true, "ignore_term":
-// true}}.
+// true, "set": "Rejected"}}. A change of a parameter it takes (Accepted), if `set` does not say otherwise:
+// RebootRequired, Rejected, Error, or silence.
 
 #include "tests/integration/inside.hpp"
 #include "tests/integration/mqtt.hpp"
@@ -88,6 +89,7 @@ public:
             return behaviour_["exit_before_ready"].get<int>();
         mqtt_.subscribe(topics_ + "ready", 2);
         mqtt_.subscribe(topics_ + "shutdown", 2);
+        mqtt_.subscribe(topics_ + "modules/" + id_ + "/config/set_request", 2);
         const auto name = answer["response"]["data"]["module_config"]["module_name"].get<std::string>();
         publish("modules/" + id_ + "/metadata", "ConfigurationResponse",
                 {{"module", name}, {"provides", provides(name)}});
@@ -178,6 +180,18 @@ private:
         mqtt_.publish("standin/" + id_ + "/report", self_.dump(), 2);
     }
 
+    void answer_change()
+    {
+        const auto what = behaviour_.value("set", "Accepted");
+        if (what == "silence")
+            return;
+        json data{{"status", what == "Error" ? what : "Ok"}, {"status_info", ""}};
+        if (what != "Error")
+            data["type"] = "Set";
+        data["response"] = {{"status", what == "Error" ? "Rejected" : what}, {"status_info", ""}};
+        publish("modules/" + id_ + "/config/set_response", "ConfigurationResponse", std::move(data));
+    }
+
     int serve()
     {
         for (;;) {
@@ -188,6 +202,8 @@ private:
                     self_["attempts"] = attempts();
                     report("ready");
                 }
+                if (topic.ends_with("/config/set_request"))
+                    answer_change();
                 if (topic == topics_ + "shutdown" && !behaviour_.value("ignore_shutdown", false)) {
                     mqtt_.disconnect();
                     return 0;

@@ -24,7 +24,9 @@ class WithoutRoot(harness.Case):
         return self.start(self.prefix, config, *options, user=self.everest, environment=environment)
 
     def test_start_and_stop(self):
-        manager = self.start_as_everest(self.prefix.configure({"one": "Thing", "two": "Thing"}, **self.broker.settings))
+        config = self.prefix.configure({"one": "Thing", "two": "Thing"}, **self.broker.settings)
+        os.chown(config.parent, self.everest.pw_uid, self.everest.pw_gid)  # a developer's own: changes can be stored
+        manager = self.start_as_everest(config)
         manager.wait_for("ALL_MODULES_STARTED")
         for module in ("one", "two"):
             report = self.observer.report(module)
