@@ -42,11 +42,12 @@ class Broker:
         self.directory.chmod(0o2755)
         self.socket = self.directory / "mosquitto.sock"
         self.port = free_port() if tcp else None
-        listener = f"listener {self.port} 127.0.0.1" if tcp else f"listener 0 {self.socket}"
+        listener = (f"listener {self.port} 127.0.0.1\nset_tcp_nodelay {str(nodelay).lower()}" if tcp else
+                    f"listener 0 {self.socket}")
         self._configuration = case.scratch / f"{name}.conf"
         self._configuration.write_text(
             "user mosquitto\nallow_anonymous true\npersistence false\nlog_type error\nlog_type warning\n"
-            f"max_queued_messages 0\nset_tcp_nodelay {str(nodelay).lower()}\n{listener}\n")
+            f"max_queued_messages 0\n{listener}\n")
         self.log = self.directory / "log"
         if log:  # of what: log_type of mosquitto.conf(5)
             with open(self._configuration, "a") as file:
