@@ -9,31 +9,36 @@
 #include <string>
 #include <string_view>
 
-/// How the releases of EVerest since 2024.11 speak with their manager. From the sources of everest-framework 0.19.1 to
-/// 0.25.0 and of EVerest afterwards; P is the everest prefix, <id> a module.
-///
 // clang-format off
-///                 2024.11 (0.19)        2025.1 (0.20, 0.21)  2025.6 (0.22-0.24)     2025.12 (0.25)       2026.10
-///   request       P modules/<id>/get_config                  P config/request
-///     payload     {"type":"full"}                            {type,origin,...}      GetConfig{...}       ConfigurationRequest{...}
-///   answer        P modules/<id>/config                      P modules/<id>/response
-///     payload     {module_config,mappings,telemetry_config}  {status,...}           GetConfigResponse{}  ConfigurationResponse{}
-///   module_config {<id>: entry}         the same; 0.21 ->    {module_id,...}
-///   capabilities  not read              0.21 -> a text where there is one; a list ends the module        a list
-///   retained      bare                  bare                 bare                   GetConfigResponse{}  ConfigurationResponse{}
-///   read in order interfaces, interface_definitions/*, types, type_definitions/*, then
-///                 module_provides,      settings, schemas,   settings, schemas if validate_schema, module_names,
-///                 manifests (one)       module_names,        manifests/*, one for each value of module_names
-///                                       manifests/*, error_types_map, module_config_cache (0.21: as 2025.6)
-///   ready, P ready true                 true                 true                   ModuleReady{true}, GlobalReady{true}
-///   P shutdown    none: SIGTERM at once                                                                  true
-///   config/set_request                  none                                                             yes
-// clang-format on
+/// How the releases of EVerest since 2024.11 speak with their manager; read in the sources of everest-framework 0.19.1,
+/// 0.20.3, 0.21.1, 0.22.1, 0.24.0, 0.25.0, and of EVerest afterwards. P is the everest prefix, T{x} an envelope
+/// {"msg_type": T, "data": x}.
 ///
-/// T{x} is {"msg_type": T, "data": x}. argv and environment are the same in all. Every lookup has 5 s, after which the
-/// module throws and exits. Up to 0.24 a payload that lacks a member ends the module; from 0.25 on, so does a
-/// `msg_type` that it does not know, on any topic that it subscribed to. Up to 0.21 all requests are for the module's
-/// own configuration, and one that is not known is not answered.
+///   release           framework    request                                      answer, below P modules/<id>/
+///   2024.11           0.19         P modules/<id>/get_config {"type":"full"}    config, the entry itself
+///   2025.1 - 2025.5   0.20 - 0.21  the same                                     the same
+///   2025.6 - 2025.10  0.22 - 0.24  P config/request {"type",...}                response {"status",...}
+///   2025.12, 2026.02  0.25         P config/request GetConfig{...}              response GetConfigResponse{...}
+///   2026.10           -            P config/request ConfigurationRequest{...}   response ConfigurationResponse{...}
+///
+/// The answer. Until 0.20: {"module_config": {<id>: entry}, "mappings", "telemetry_config"}, in 0.19 with "module_names",
+/// too; of the entry `module`, `connections` and `config_maps` are read, in which a parameter is its value in 0.19 and
+/// {"value", "type"} in 0.20. From 0.21 on `module_config` is that of wire-protocol.md §4.2, and standalone, module_name,
+/// module_id, configuration_parameters, telemetry_enabled, connections and mapping are demanded. `capabilities` must be
+/// a string there from 0.21 to 0.25, where present: a list ends the module. `access` may be null or absent.
+///
+/// Retained topics are wrapped as the answer is. They are read one after the other, each within 5 s, after the answer:
+///   all          interfaces, interface_definitions/*, types, type_definitions/*
+///   0.19, 0.20   module_provides, settings, schemas; 0.19: manifests, all in one; 0.20: module_names, manifests/*;
+///                error_types_map ("namespace/Name" → description), module_config_cache (by module name)
+///   from 0.21    settings, schemas if validate_schema, module_names, manifests/*; once for each module, not for each name
+///
+/// Ready, and P ready, are a bare `true` until 0.24, then ModuleReady{true} and GlobalReady{true}. P shutdown and
+/// config/set_request exist since 2026.10 only: before, SIGTERM ends a module. Before 0.25 a missing member ends the
+/// module, and nothing looks at msg_type; since, so does an unknown msg_type on any topic that it subscribed to. A
+/// request that cannot be answered is not answered before 2026.10. argv and environment are those of today, but that
+/// .venv is known since 0.25. MQTT 3.1.1 before 2026.10; the manager sets no property that a message would carry.
+// clang-format on
 namespace belay::manager {
 
 struct Dialect

@@ -56,11 +56,14 @@ std::vector<std::string> Topics::metadata_filters() const
     return filters;
 }
 
+/// With the prefix `everest/manifests/`, another manager has `everest/manifests/settings`: that is no manifest.
 bool Topics::is_metadata(std::string_view topic) const
 {
     topic = rest_of(topic);
-    return std::ranges::find(single_topics, topic) != single_topics.end() ||
-           std::ranges::any_of(topic_folders, [&](auto folder) { return topic.starts_with(folder); });
+    const auto is_single = [](std::string_view name) { return std::ranges::count(single_topics, name) != 0; };
+    return is_single(topic) || std::ranges::any_of(topic_folders, [&](auto folder) {
+               return topic.starts_with(folder) && !is_single(topic.substr(folder.size()));
+           });
 }
 
 } // namespace belay::manager

@@ -13,13 +13,13 @@ constexpr std::chrono::milliseconds tick{100};
 
 } // namespace
 
-Mqtt::Mqtt(const std::string& host, int port)
+Mqtt::Mqtt(const std::string& host, int port, int version)
 {
     mosquitto_lib_init();
     client_.reset(mosquitto_new(nullptr, true, this));
     if (!client_)
         throw std::runtime_error{"mosquitto_new"};
-    mosquitto_int_option(client_.get(), MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    mosquitto_int_option(client_.get(), MOSQ_OPT_PROTOCOL_VERSION, version);
     mosquitto_int_option(client_.get(), MOSQ_OPT_TCP_NODELAY, 1);
     // Mosquitto 2.0.11 sends more QoS 2 messages than the default of 20 allows, for which libmosquitto leaves it.
     mosquitto_int_option(client_.get(), MOSQ_OPT_RECEIVE_MAXIMUM, 65535);

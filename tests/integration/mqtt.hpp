@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string>
 
-/// A blocking MQTT 5 client for the programs of the integration tests. Whatever fails throws std::runtime_error.
+/// A blocking MQTT client for the programs of the integration tests. Whatever fails throws std::runtime_error.
 namespace standin {
 
 struct Message
@@ -23,7 +23,7 @@ class Mqtt
 {
 public:
     /// `port` 0: `host` is the path of a Unix socket.
-    Mqtt(const std::string& host, int port);
+    Mqtt(const std::string& host, int port, int version = MQTT_PROTOCOL_V5);
 
     void subscribe(const std::string& topic, int qos, int options = 0);
     void unsubscribe(const std::string& topic);

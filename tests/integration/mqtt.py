@@ -31,7 +31,7 @@ class Broker:
     """Runs as the user `mosquitto`. By default as EVerest's security guide recommends: on a Unix socket in a directory
     of its own, for a group of which the modules' user is a member. Debian's makes the socket with mode 0770."""
 
-    def __init__(self, case, name="broker", tcp=False, group=None, start=True):
+    def __init__(self, case, name="broker", tcp=False, group=None, start=True, nodelay=True, log=()):
         self._case = case
         mosquitto = pwd.getpwnam("mosquitto")
         self.directory = case.scratch / name
@@ -42,11 +42,16 @@ class Broker:
         self.directory.chmod(0o2755)
         self.socket = self.directory / "mosquitto.sock"
         self.port = free_port() if tcp else None
-        listener = f"listener {self.port} 127.0.0.1\nset_tcp_nodelay true" if tcp else f"listener 0 {self.socket}"
+        listener = (f"listener {self.port} 127.0.0.1\nset_tcp_nodelay {str(nodelay).lower()}" if tcp else
+                    f"listener 0 {self.socket}")
         self._configuration = case.scratch / f"{name}.conf"
         self._configuration.write_text(
             "user mosquitto\nallow_anonymous true\npersistence false\nlog_type error\nlog_type warning\n"
             f"max_queued_messages 0\n{listener}\n")
+        self.log = self.directory / "log"
+        if log:  # of what: log_type of mosquitto.conf(5)
+            with open(self._configuration, "a") as file:
+                file.write(f"log_dest file {self.log}\n" + "".join(f"log_type {kind}\n" for kind in log))
         self.process = None
         if start:
             self.start()

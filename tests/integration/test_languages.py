@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Modules in each language, started as wire-protocol.md §2 says, over each transport, with and without a user of their
-own. The scripts hand on to the C++ stand-in, which reports the environment that they got."""
+own. The scripts hand on to the C++ stand-in, which reports the environment that they got; the one with `.venv`
+and the one in JavaScript stay, as its parent."""
 
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -10,7 +12,7 @@ import harness
 from harness import START, STOP, Prefix
 from mqtt import Broker
 
-PYTHON = """import os, sys
+PYTHON = """import os, subprocess, sys
 environment = os.environ
 broker = (["--mqtt_broker_socket_path", environment["EV_MQTT_BROKER_SOCKET_PATH"]]
           if "EV_MQTT_BROKER_SOCKET_PATH" in environment else
@@ -18,12 +20,14 @@ broker = (["--mqtt_broker_socket_path", environment["EV_MQTT_BROKER_SOCKET_PATH"
            "--mqtt_broker_port", environment["EV_MQTT_BROKER_PORT"]])
 os.environ["SEEN_ARGV"] = "\\n".join(sys.orig_argv)
 os.environ["SEEN_PREFIX"] = sys.prefix
-os.execv(environment["EV_PREFIX"] + "/libexec/everest/standin",
-         [environment["EV_MODULE"] + ":Script", "--prefix", environment["EV_PREFIX"],
-          "--module", environment["EV_MODULE"], "--log_config", environment["EV_LOG_CONF_FILE"],
-          "--mqtt_everest_prefix", environment["EV_MQTT_EVEREST_PREFIX"],
-          "--mqtt_external_prefix", environment["EV_MQTT_EXTERNAL_PREFIX"], *broker])
+program = environment["EV_PREFIX"] + "/libexec/everest/standin"
+arguments = [environment["EV_MODULE"] + ":Script", "--prefix", environment["EV_PREFIX"],
+             "--module", environment["EV_MODULE"], "--log_config", environment["EV_LOG_CONF_FILE"],
+             "--mqtt_everest_prefix", environment["EV_MQTT_EVEREST_PREFIX"],
+             "--mqtt_external_prefix", environment["EV_MQTT_EXTERNAL_PREFIX"], *broker]
 """
+HAND_ON = "os.execv(program, arguments)\n"
+STAY = "sys.exit(subprocess.run(arguments, executable=program).returncode)\n"
 
 JAVASCRIPT = """const environment = process.env;
 const broker = environment.EV_MQTT_BROKER_SOCKET_PATH !== undefined
@@ -35,12 +39,13 @@ const child = require('child_process').spawn(environment.EV_PREFIX + '/libexec/e
     '--mqtt_everest_prefix', environment.EV_MQTT_EVEREST_PREFIX,
     '--mqtt_external_prefix', environment.EV_MQTT_EXTERNAL_PREFIX, ...broker],
     {argv0: environment.EV_MODULE + ':Script', stdio: 'inherit'});
-process.on('SIGTERM', () => child.kill('SIGTERM'));
 child.on('exit', (code, signal) => process.exit(signal === null ? code : 1));
 """
 
 MODULES = {"cpp": "Cpp", "rust": "Rust", "python": "Python", "venv": "Venv", "js": "JavaScript"}
 SCRIPTS = ("python", "venv", "js")
+CLEAN_STOP = ["SIGINT_RECEIVED", "MANAGER_SHUTDOWN_REQUESTED", "MANAGER_SHUTDOWN_FINALIZING", "ALL_MODULES_STOPPED_CLEAN",
+              "MANAGER_EXITING"]
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CALLER_PATH = "/usr/bin:/bin"
 NODE = shutil.which("node", path=SYSTEM_PATH)
@@ -52,14 +57,14 @@ class Languages(harness.Case):
         super().setUp()
         self.prefix = Prefix.small(self.scratch / "prefix", ["Cpp"])
         self.prefix.module("Rust", harness.STANDIN_LIKE_RUST)
-        self.script = {"python": self.prefix.script("Python", "module.py", PYTHON),
-                       "venv": self.prefix.script("Venv", "module.py", PYTHON),
+        self.script = {"python": self.prefix.script("Python", "module.py", PYTHON + HAND_ON),
+                       "venv": self.prefix.script("Venv", "module.py", PYTHON + STAY),
                        "js": self.prefix.script("JavaScript", "index.js", JAVASCRIPT)}
         self.venv = self.script["venv"].parent / ".venv"
         subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", self.venv], check=True)
 
     def check(self, tcp, privileged, *options, **settings):
-        self.broker = Broker(self, tcp=tcp)
+        self.broker = Broker(self, f"broker-{self._managers}", tcp=tcp)
         observer = self.broker.observe()
         if privileged:
             settings["run_as_user"] = "everest"
@@ -120,11 +125,17 @@ class Languages(harness.Case):
         self.assertEqual(js["SEEN_ARGV"].split("\n"), ["node", "--unhandled-rejections=strict", str(self.script["js"])])
 
     def run_and_stop(self, tcp, privileged, validate=False):
+        """Once by SIGTERM, once asked to; each module ends in time, and by itself if it is asked."""
         self.validate = validate
-        manager = self.check(tcp, privileged, mqtt_external_prefix="ex/ternal", validate_schema=validate)
-        self.assertEqual(manager.stop(), 0, manager)
-        self.assertEqual(manager.status(), START + STOP)
-        self.assert_nothing_left(manager, self.broker)
+        for number, options in ((signal.SIGTERM, []), (signal.SIGINT, ["--graceful-shutdown"])):
+            with self.subTest(options=options):
+                manager = self.check(tcp, privileged, *options, mqtt_external_prefix="ex/ternal",
+                                     validate_schema=validate)
+                self.assertEqual(manager.stop(number), 0, manager)
+                self.assertEqual(manager.status(), START + (CLEAN_STOP if options else STOP))
+                self.assertNotIn("killing", manager.log)
+                self.assertNotIn("ended while it was stopped", manager.log)
+                self.assert_nothing_left(manager, self.broker)
 
     def test_socket_as_everest(self):
         self.run_and_stop(tcp=False, privileged=True)
@@ -141,13 +152,6 @@ class Languages(harness.Case):
     def test_schema_validation(self):
         self.prefix.write("share/everest/types/colour.yaml", "description: Colours\ntypes: {Red: {type: string}}\n")
         self.run_and_stop(tcp=False, privileged=True, validate=True)
-
-    def test_graceful(self):
-        self.validate = False
-        manager = self.check(False, True, "--graceful-shutdown", mqtt_external_prefix="ex/ternal")
-        self.assertEqual(manager.stop(), 0, manager)
-        self.assertIn("ALL_MODULES_STOPPED_CLEAN", manager.status())
-        self.assert_nothing_left(manager, self.broker)
 
 
 class Selection(harness.Case):

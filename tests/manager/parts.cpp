@@ -65,6 +65,7 @@ TEST_CASE("topics are built and recognised")
     CHECK(topics.is_metadata("everest/interfaces"));
     CHECK(topics.is_metadata("everest/manifests/EvseSlac"));
     CHECK(topics.is_metadata("everest/module_config_cache"));
+    CHECK_FALSE(topics.is_metadata("everest/manifests/settings")); // of a manager with this prefix
     CHECK_FALSE(topics.is_metadata("everest/ready"));
     CHECK_FALSE(topics.is_metadata("everest2/interfaces"));
 }
