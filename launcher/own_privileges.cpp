@@ -63,7 +63,23 @@ CapabilityMask needed_capabilities(const LaunchPlan& plan, CapabilityMask held)
     }
     if (plan.manager.change_identity)
         needed |= capability(CAP_KILL);
+    // A reload makes another manager, also where there was no module to start.
+    if (plan.manager.change_identity && !plan.invocation.program.empty())
+        needed |= capability(CAP_SETUID) | capability(CAP_SETGID);
+    if (plan.manager.privileges == Privileges::exact && !plan.invocation.program.empty())
+        needed |= capability(CAP_SETPCAP);
     return needed & held;
+}
+
+CapabilityMask lacking_capabilities(const LaunchPlan& plan, CapabilityMask held)
+{
+    // Without the others some starts succeed nevertheless; those that modules declare are the configuration's matter.
+    constexpr CapabilityMask indispensable = capability(CAP_SETUID) | capability(CAP_SETGID) | capability(CAP_SETPCAP) |
+                                             capability(CAP_SYS_ADMIN) | capability(CAP_NET_ADMIN);
+    const bool all = std::any_of(plan.modules.begin(), plan.modules.end(), [](const ProcessPlan& module) {
+        return module.privileges == Privileges::kept || !module.no_new_privileges;
+    });
+    return all ? 0 : needed_capabilities(plan, indispensable) & ~held;
 }
 
 tl::expected<void, std::string> trim_own_privileges(const LaunchPlan& plan)

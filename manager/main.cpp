@@ -3,10 +3,12 @@
 // bin/manager: reads the configuration as whoever starts it, decides the launch plan, then becomes two processes: the
 // launcher, which keeps pid and privileges and knows nothing but the plan, and the manager, which has none.
 
+#include "config/capabilities.hpp"
 #include "config/configuration.hpp"
 #include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
+#include "launcher/own_privileges.hpp"
 #include "launcher/signal_domain.hpp"
 #include "manager/boot_source.hpp"
 #include "manager/check.hpp"
@@ -120,6 +122,24 @@ Result<void> check_new_privileges(const launcher::LaunchPlan& plan)
     return {};
 }
 
+/// A launcher has given up what the configuration before this one did not need.
+Result<void> check_kept_capabilities(const launcher::LaunchPlan& plan)
+{
+    launcher::CapabilitySets held;
+    if (const int error = launcher::read_capabilities(held); error != 0)
+        return tl::unexpected(std::string{"could not read the capability sets: "} + errno_text(error));
+    const auto lacking = launcher::lacking_capabilities(plan, held.permitted);
+    std::string names;
+    for (int number = 0; lacking >> static_cast<unsigned>(number) != 0; ++number)
+        if ((lacking & launcher::capability(number)) != 0)
+            names += (names.empty() ? "" : ", ") + config::capability_name(number);
+    if (names.empty())
+        return {};
+    return tl::unexpected(
+        "the launcher has given up " + names +
+        ", which this configuration takes and the one before it did not; restart instead of reloading");
+}
+
 /// What a reload executes again.
 Result<launcher::Invocation> invocation_of(const Options& options)
 {
@@ -154,6 +174,8 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
         return tl::unexpected(trusted.error());
     if (const auto possible = check_new_privileges(*plan); !possible)
         return tl::unexpected(possible.error());
+    if (const auto kept = options.judge ? check_kept_capabilities(*plan) : Result<void>{}; !kept)
+        return tl::unexpected(kept.error());
     if (options.judge)
         return 0;
     auto timeline = open_timeline(options.timeline);

@@ -87,6 +87,9 @@ void Supervisor::apply(Event event)
     for (const auto step : transition->steps)
         perform(step);
     note_stopped();
+    const auto state = lifecycle_.state();
+    if (reloads_ && (state == State::resting || state == State::waiting_for_broker))
+        apply(Event::reload_idle); // they would be started again, but not as they were
 }
 
 /// Modules that were asked to shut down get SIGTERM together; then each has its own time until SIGKILL.
@@ -317,7 +320,8 @@ void Supervisor::on_signal(int signal)
 
 void Supervisor::stop()
 {
-    if (lifecycle_.stopping() && std::exchange(reloads_, false))
+    const bool reloads = std::exchange(reloads_, false);
+    if (reloads && lifecycle_.ending())
         return say(status_line(Step::sigint_received)); // what is under way becomes the end
     if (lifecycle_.stopping())
         return apply(Event::stop);
@@ -329,10 +333,12 @@ void Supervisor::stop()
 /// The launcher has made sure that what would be loaded is good.
 void Supervisor::reload()
 {
-    if (lifecycle_.stopping())
+    if (lifecycle_.ending())
         return;
     reloads_ = true;
     processes_.launcher().notify(launcher::Notification::reloading);
+    if (lifecycle_.stopping())
+        return log_->info("all modules are being stopped already; then the manager begins anew");
     if (processes_.count() == 0)
         return apply(Event::reload_idle);
     apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::reload_gracefully

@@ -11,6 +11,8 @@ from mqtt import Broker
 
 RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "MANAGER_SHUTDOWN_FINALIZING"]
 GRACEFUL_RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_SHUTDOWN_FINALIZING", "ALL_MODULES_STOPPED_CLEAN"]
+CRASH = ["MANAGER_SHUTDOWN_REQUESTED", "MANAGER_CRASH_SHUTDOWN_IN_PROGRESS", "MANAGER_FORCE_TERMINATING",
+         "MANAGER_SHUTDOWN_FINALIZING"]
 MODULES = {"store": "Thing", "example": "Thing"}
 CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
@@ -112,6 +114,14 @@ class Reload(harness.Case):
         self.assertIn("CAP_NET_RAW", self.manager.log)
         self.assertEqual((self.privileges(), self.manager.status()), (before, START))
 
+    def test_a_sandbox_that_takes_more(self):
+        self.begin()
+        self.prefix.write("etc/everest/belay.yaml", "modules: {'*': {sandbox: {private_tmp: true}}}")
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("the configuration was refused as explained above")
+        self.assertIn("the launcher has given up CAP_SYS_ADMIN", self.manager.log)
+        self.assertEqual(self.manager.status(), START)
+
     def test_privileges_shrink(self):
         self.begin(modules={"store": {"module": "Thing", "capabilities": ["CAP_NET_RAW"]}})
         before = self.privileges()
@@ -142,6 +152,53 @@ class Reload(harness.Case):
         os.kill(hung, signal.SIGCONT)
         self.check_end(START + ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "SIGINT_RECEIVED",
                                 "MANAGER_SHUTDOWN_FINALIZING", "MANAGER_EXITING"])
+
+    def begin_recovery(self):
+        """A recovery that takes two seconds to stop all: one module is deaf. SIGHUP meets it."""
+        self.prefix.behave(store={"ignore_term": True})
+        self.prefix.write("etc/everest/belay.yaml", "modules: {'*': {shutdown: {timeout: 2}}}")
+        self.begin("--recover-module-crashes")
+        os.kill(self.manager.module_pids()["example"], signal.SIGKILL)
+        self.manager.wait_for("MANAGER_FORCE_TERMINATING")
+        self.configure({**MODULES, "new": "Thing"})
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("SIGHUP received")
+
+    def test_in_a_recovery(self):
+        """All are about to be started again anyway: now as the new configuration says."""
+        self.begin_recovery()
+        wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") == 2, lambda: str(self.manager))
+        self.assertEqual(sorted(self.manager.module_pids()), ["example", "new", "store"])
+        self.manager.send(signal.SIGINT)
+        self.check_end(START + CRASH + ["MANAGER_RESTART_REQUESTED"] + START + STOP)
+
+    def test_a_stop_in_such_a_recovery_is_the_end(self):
+        self.begin_recovery()
+        self.manager.send(signal.SIGTERM)
+        self.check_end(START + CRASH[:-1] + ["SIGINT_RECEIVED", "MANAGER_SHUTDOWN_FINALIZING", "MANAGER_EXITING"])
+
+    def test_in_an_outage(self):
+        self.begin("--recover-module-crashes")
+        self.broker.kill()
+        self.manager.wait_for("MANAGER_SHUTDOWN_FINALIZING")
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for("MANAGER_RESTART_REQUESTED")
+        self.broker.start()
+        wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") == 2, lambda: str(self.manager))
+        self.manager.send(signal.SIGINT)
+        self.check_end(START + CRASH + ["MANAGER_RESTART_REQUESTED"] + START + STOP)
+
+    def test_while_idle(self):
+        """What there was nothing of may be there now."""
+        self.manager = self.start(self.prefix, self.configure({}), "--idle-on-failure")
+        self.writer = os.open(self.scratch / "manager-1" / "status", os.O_WRONLY)
+        self.addCleanup(self.close_writer)
+        self.manager.wait_for("MANAGER_IDLE")
+        self.configure({"store": "Thing"})
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for("ALL_MODULES_STARTED")
+        self.manager.send(signal.SIGINT)
+        self.check_end(["MANAGER_INITIALIZING", "MANAGER_IDLE", "MANAGER_RESTART_REQUESTED"] + START + STOP)
 
     def test_arguments_environment_and_directory_stay(self):
         self.begin()
