@@ -131,27 +131,36 @@ bool is_multiple(double number, double step)
     return std::abs(std::remainder(number, step)) <= slack;
 }
 
-bool is_regex(const std::string& text)
+/// (/[a-zA-Z0-9_-]+)+#/[a-zA-Z0-9_-]+
+bool is_type_reference(std::string_view text)
 {
-    try {
-        const std::regex compiled{text, std::regex::ECMAScript};
-        return true;
-    } catch (const std::regex_error&) {
+    const auto word = [](std::string_view part) {
+        return !part.empty() && std::all_of(part.begin(), part.end(), [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        });
+    };
+    const auto hash = text.find('#');
+    if (hash == 0 || hash == std::string_view::npos || !text.starts_with('/') || text.substr(hash, 2) != "#/")
         return false;
+    for (auto path = text.substr(0, hash); !path.empty();) {
+        const auto end = std::min(path.find('/', 1), path.size());
+        if (!word(path.substr(1, end - 1)))
+            return false;
+        path.remove_prefix(end);
     }
+    return word(text.substr(hash + 2));
 }
 
 /// EVerest's reading of the formats that schemas of files use; others are annotations.
-bool has_format(const std::string& format, const std::string& text)
+bool has_format(const std::string& format, const std::string& text, Patterns& patterns)
 {
     if (format == "uri")
         return text.find("://") != std::string::npos;
     if (format == "regex")
-        return is_regex(text);
+        return patterns.is_valid(text);
     if (format != "uri-reference" || text.starts_with('#') || text.find("://") != std::string::npos)
         return true;
-    static const std::regex type_reference{"(/[a-zA-Z0-9_-]+)+#/[a-zA-Z0-9_-]+"};
-    return text.size() <= Patterns::longest_text && std::regex_match(text, type_reference);
+    return is_type_reference(text);
 }
 
 std::vector<std::string> names_of(const json& choice)
@@ -194,7 +203,7 @@ void check_text(const json& schema, const std::string& text, Patterns& patterns,
         if (!patterns.match(pattern->get_ref<const std::string&>(), text))
             result.push_back({"does not have the required form", "it must match " + pattern->get<std::string>()});
     if (const auto format = schema.find("format"); format != schema.end() && format->is_string())
-        if (!has_format(format->get_ref<const std::string&>(), text))
+        if (!has_format(format->get_ref<const std::string&>(), text, patterns))
             result.push_back({"is not a valid " + format->get<std::string>(), {}});
 }
 
@@ -236,14 +245,34 @@ private:
 
 } // namespace
 
+const Patterns::Compiled& Patterns::compile(const std::string& pattern)
+{
+    if (const auto found = compiled_.find(pattern); found != compiled_.end())
+        return found->second;
+    auto simple = SimplePattern::parse(pattern);
+    return compiled_
+        .emplace(pattern, simple ? Compiled{std::move(*simple)} : Compiled{std::regex{pattern, std::regex::ECMAScript}})
+        .first->second;
+}
+
 bool Patterns::match(const std::string& pattern, const std::string& text)
 {
     if (text.size() > longest_text)
         return false;
-    auto found = compiled_.find(pattern);
-    if (found == compiled_.end())
-        found = compiled_.emplace(pattern, std::regex{pattern, std::regex::ECMAScript | std::regex::optimize}).first;
-    return std::regex_search(text, found->second);
+    const auto& compiled = compile(pattern);
+    if (const auto* simple = std::get_if<SimplePattern>(&compiled))
+        return simple->match(text);
+    return std::regex_search(text, std::get<std::regex>(compiled));
+}
+
+bool Patterns::is_valid(const std::string& pattern)
+{
+    try {
+        compile(pattern);
+        return true;
+    } catch (const std::regex_error&) {
+        return false;
+    }
 }
 
 bool has_assertion(const json& schema)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/node.hpp"
+#include "config/simple_pattern.hpp"
 
 #include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
@@ -9,6 +10,7 @@
 #include <map>
 #include <regex>
 #include <string>
+#include <variant>
 #include <vector>
 
 /// Single values against the keywords of JSON schema (draft-07, draft-wright-json-schema-validation-01).
@@ -26,11 +28,16 @@ class Patterns
 public:
     /// Throws std::regex_error if `pattern` is none.
     bool match(const std::string& pattern, const std::string& text);
+    /// Whether it is one.
+    bool is_valid(const std::string& pattern);
 
     static constexpr std::size_t longest_text = 4096;
 
 private:
-    std::map<std::string, std::regex> compiled_;
+    using Compiled = std::variant<SimplePattern, std::regex>;
+    const Compiled& compile(const std::string& pattern);
+
+    std::map<std::string, Compiled> compiled_;
 };
 
 struct Violation

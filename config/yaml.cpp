@@ -238,19 +238,34 @@ private:
     {
         auto key = std::move(*level.key);
         level.key.reset();
-        const auto [place, fresh] = level.seen.try_emplace(key.text, level.node.members.size());
-        if (fresh) {
+        auto* earlier = find_earlier(level, key.text);
+        if (earlier == nullptr) {
             auto text = key.text;
             level.node.members.push_back({std::move(text), std::move(key), std::move(value)});
             return;
         }
-        auto& earlier = level.node.members[place->second];
         report_warning(diagnostics_, key,
                        "the key `" + key.text + "` stands twice, the first time in line " +
-                           std::to_string(earlier.key_node.line) + "; the last one counts",
+                           std::to_string(earlier->key_node.line) + "; the last one counts",
                        "remove one of them");
-        earlier.key_node = std::move(key);
-        earlier.value = std::move(value);
+        earlier->key_node = std::move(key);
+        earlier->value = std::move(value);
+    }
+
+    /// Most mappings are small; of a large one the keys are sorted, lest a long file take forever.
+    static Member* find_earlier(Level& level, const std::string& key)
+    {
+        constexpr std::size_t few = 16;
+        auto& members = level.node.members;
+        if (members.size() < few) {
+            const auto found =
+                std::find_if(members.begin(), members.end(), [&](const Member& member) { return member.key == key; });
+            return found == members.end() ? nullptr : &*found;
+        }
+        for (auto i = level.seen.size(); i < members.size(); ++i)
+            level.seen.emplace(members[i].key, i);
+        const auto found = level.seen.find(key);
+        return found == level.seen.end() ? nullptr : &members[found->second];
     }
 
     std::shared_ptr<const SourceFile> file_;
@@ -316,6 +331,10 @@ bool check_encoding(const SourceFile& file, Diagnostics& diagnostics)
     int line = 1;
     std::size_t line_start = 0;
     for (std::size_t at = 0; at < file.text.size();) {
+        if (file.text[at] > '\n') { // ASCII but for what ends a line or a text
+            ++at;
+            continue;
+        }
         const auto length = utf8_length(file.text, at);
         if (length == 0 || file.text[at] == '\0') {
             diagnostics.error({file.name, line, static_cast<int>(at - line_start) + 1, 1},

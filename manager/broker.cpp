@@ -18,7 +18,11 @@ namespace belay::manager {
 
 namespace {
 
+/// Only TCP can lose the other side without a word. Of the death of a broker on a Unix socket the kernel tells; one
+/// that hangs is missed by its modules, whose own keepalive is 20 s, and their ends are judged here. So an idle manager
+/// sleeps.
 constexpr int keepalive_s = 20;
+constexpr int no_keepalive = 0;
 /// All that MQTT 5 allows. Mosquitto 2.0.11 does not keep to a lower figure, and libmosquitto gives up a connection on
 /// which more messages are in flight than it allowed: with its default of 20, a burst of QoS 2 messages would end us.
 constexpr int most_incoming_in_flight = 65535;
@@ -27,7 +31,7 @@ constexpr auto first_retry_delay = std::chrono::milliseconds(50);
 constexpr auto longest_retry_delay = std::chrono::milliseconds(1000);
 constexpr auto first_complaint_interval = std::chrono::seconds(5);
 constexpr auto longest_complaint_interval = std::chrono::seconds(300);
-constexpr auto housekeeping_interval = std::chrono::seconds(5); // keepalive_s + this is below 1.5 * keepalive_s
+constexpr auto housekeeping_interval = std::chrono::seconds(9); // keepalive_s + this is below 1.5 * keepalive_s
 
 std::string reason(int result, int error)
 {
@@ -166,7 +170,7 @@ void Broker::attempt()
     // A Unix socket is there or not; a TCP connection is waited for in the event loop.
     errno = 0;
     const int result =
-        local ? mosquitto_connect_bind_v5(client_.get(), address.c_str(), 0, keepalive_s, nullptr, properties)
+        local ? mosquitto_connect_bind_v5(client_.get(), address.c_str(), 0, no_keepalive, nullptr, properties)
               : mosquitto_connect_bind_async(client_.get(), address.c_str(), settings_.port, keepalive_s, nullptr);
     const int error = errno;
     mosquitto_property_free_all(&properties);
@@ -268,7 +272,8 @@ void Broker::deliver()
         connected_ = true;
         connected_since_ = std::chrono::steady_clock::now();
         attempt_timer_.disarm();
-        housekeeping_timer_.arm(housekeeping_interval);
+        if (settings_.socket_path.empty())
+            housekeeping_timer_.arm(housekeeping_interval);
         log_.info("connected to the MQTT broker at {}", describe(settings_));
         listener_.on_broker_connected();
     };
