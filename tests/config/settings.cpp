@@ -130,7 +130,7 @@ TEST_CASE("topic prefixes end with a slash, and differ")
     options.everest_prefix = "cli";
     CHECK(settings_of(prefix, "mqtt_everest_prefix: x", options).broker.everest_prefix == "cli/");
     CHECK_FALSE(prefix.load("settings: {mqtt_external_prefix: everest/}\n"));
-    CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:1:33: error: ") && Catch::Contains("are both `everest/`"));
+    CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:1:34: error: ") && Catch::Contains("are both `everest/`"));
     CHECK(settings_of(prefix, "mqtt_external_prefix: everest").broker.external_prefix == "everest");
 }
 
