@@ -142,10 +142,16 @@ Database::Result<void> Database::replace_modules(const config::Configuration& co
     return done ? transaction->commit() : done;
 }
 
-Database::Result<void> Database::write_value(const ParameterName& parameter, const nlohmann::json& characteristics,
-                                             const std::string& text)
+Database::Result<void> Database::write_values(std::span<const Setting> settings)
 {
-    return manager::write_value(connection_, slot_, parameter, characteristics, text);
+    auto transaction = Transaction::begin(connection_);
+    if (!transaction)
+        return tl::unexpected(transaction.error());
+    Result<void> done;
+    for (const auto& one : settings)
+        if (done)
+            done = write_value(connection_, slot_, one.parameter, one.characteristics, one.text);
+    return done ? transaction->commit() : done;
 }
 
 } // namespace belay::manager

@@ -35,9 +35,8 @@ public:
     /// Puts the modules of `configuration` into the slot for the boot in place of what it held, all or nothing.
     Result<void> replace_modules(const config::Configuration& configuration);
 
-    /// Puts one value into the slot for the boot. `characteristics` are the wire's.
-    Result<void> write_value(const ParameterName& parameter, const nlohmann::json& characteristics,
-                             const std::string& text);
+    /// Puts values into the slot for the boot, all or nothing.
+    Result<void> write_values(std::span<const Setting> settings);
 
 private:
     Database(Sqlite connection, int slot) : connection_(std::move(connection)), slot_(slot) {}

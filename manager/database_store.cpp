@@ -33,12 +33,12 @@ tl::expected<void, std::string> DatabaseStore::prepare(spdlog::logger& log)
     return {};
 }
 
-tl::expected<void, std::string> DatabaseStore::write(const ParameterName& parameter, const NewValue& to)
+tl::expected<void, std::string> DatabaseStore::write(std::span<const Setting> settings)
 {
     if (!database_) // it may be mended by now
         if (auto opened = open(); !opened)
             return opened;
-    const auto written = database_->write_value(parameter, to.characteristics, to.text);
+    const auto written = database_->write_values(settings);
     if (!written)
         return tl::unexpected(file_.string() + ": " + written.error());
     return {};

@@ -16,7 +16,7 @@ public:
 
     /// Puts the modules of the file there if they are not from there.
     tl::expected<void, std::string> prepare(spdlog::logger& log) override;
-    tl::expected<void, std::string> write(const ParameterName& parameter, const NewValue& to) override;
+    tl::expected<void, std::string> write(std::span<const Setting> settings) override;
 
 private:
     tl::expected<void, std::string> open();

@@ -147,16 +147,18 @@ tl::expected<void, std::string> OverlayFile::replace(const std::string& text) co
     return done ? draft.take_the_name() : done;
 }
 
-tl::expected<void, std::string> OverlayFile::write(const ParameterName& parameter, const NewValue& to)
+tl::expected<void, std::string> OverlayFile::write(std::span<const Setting> settings)
 {
     auto overlay = read();
     if (!overlay)
         return tl::unexpected(overlay.error());
-    auto& module = object_at(object_at(*overlay, "active_modules"), parameter.module);
-    auto& map = parameter.implementation == "!module"
-                    ? object_at(module, "config_module")
-                    : object_at(object_at(module, "config_implementation"), parameter.implementation);
-    map[parameter.name] = to.value;
+    for (const auto& [parameter, characteristics, value, text] : settings) {
+        auto& module = object_at(object_at(*overlay, "active_modules"), parameter.module);
+        auto& map = parameter.implementation == "!module"
+                        ? object_at(module, "config_module")
+                        : object_at(object_at(module, "config_implementation"), parameter.implementation);
+        map[parameter.name] = value;
+    }
     return replace(overlay->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
 }
 

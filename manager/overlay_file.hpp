@@ -16,7 +16,7 @@ public:
     explicit OverlayFile(const config::Configuration& configuration);
 
     tl::expected<void, std::string> prepare(spdlog::logger& log) override;
-    tl::expected<void, std::string> write(const ParameterName& parameter, const NewValue& to) override;
+    tl::expected<void, std::string> write(std::span<const Setting> settings) override;
 
 private:
     [[nodiscard]] tl::expected<nlohmann::json, std::string> read() const;

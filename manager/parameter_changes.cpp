@@ -46,7 +46,13 @@ nlohmann::json identifier(const ParameterName& parameter)
 
 ParameterChanges::ParameterChanges(EventLoop& loop, const config::Configuration& configuration, ConfigService& service,
                                    ParameterStore& store, spdlog::logger& log, Ways ways)
-    : loop_(loop), configuration_(configuration), service_(service), store_(store), log_(log), ways_(std::move(ways))
+    : loop_(loop),
+      configuration_(configuration),
+      service_(service),
+      store_(store),
+      log_(log),
+      ways_(std::move(ways)),
+      soon_(loop, [this] { work_off(); })
 {}
 
 ParameterChanges::Queue& ParameterChanges::queue_of(const std::string& module)
@@ -72,69 +78,88 @@ void ParameterChanges::request(Change change)
         return ways_.answer(service_.set_answer(change, "Ok", why, "Rejected", why));
     }
     queue.changes.push_back(std::move(change));
-    work_off(module);
+    soon_.arm(std::chrono::milliseconds{0});
 }
 
-void ParameterChanges::work_off(const std::string& module)
+bool ParameterChanges::work_off()
 {
-    auto& queue = queue_of(module);
-    while (!queue.waiting && !queue.changes.empty())
-        if (const auto verdict = begin(queue))
-            finish(queue, *verdict);
-}
-
-std::optional<ParameterChanges::Verdict> ParameterChanges::begin(Queue& queue)
-{
-    const auto& change = queue.changes.front();
-    const auto& [module, implementation, name] = change.parameter;
-    if (phase_ == Phase::changing) {
-        const std::string why = "The modules are being started or stopped; try again later";
-        return Verdict{.why = why, .why_inside = why};
+    std::vector<Setting> settings;
+    std::vector<Queue*> queues;
+    bool worked = false;
+    for (auto& [module, queue] : queues_) {
+        if (queue->waiting || queue->changes.empty())
+            continue;
+        worked = true;
+        auto setting = examine(queue->changes.front());
+        if (!setting) {
+            finish(*queue, setting.error());
+            continue;
+        }
+        settings.push_back(std::move(*setting));
+        queues.push_back(queue.get());
     }
+    store(settings, queues);
+    if (worked)
+        soon_.arm(std::chrono::milliseconds{0});
+    return worked;
+}
+
+tl::expected<Setting, ParameterChanges::Verdict> ParameterChanges::examine(const Change& change) const
+{
+    const auto reject = [](const std::string& why) { return tl::unexpected(Verdict{.why = why, .why_inside = why}); };
+    const auto& [module, implementation, name] = change.parameter;
+    if (phase_ == Phase::changing)
+        return reject("The modules are being started or stopped; try again later");
     const auto* parameter = service_.find(change.parameter);
     if (parameter == nullptr)
-        return Verdict{.status = "Error",
-                       .why = "Config parameter " + printable(name) + " not found in module " + module,
-                       .why_inside = "Unknown parameter: " + printable(name) + " in module: " + module};
-    const auto characteristics = parameter->at("characteristics");
-    nlohmann::json value;
-    if (auto refused = store(change, *parameter, value))
-        return refused;
-    service_.postpone(change.parameter, std::move(value));
-    if (phase_ != Phase::running || characteristics.value("mutability", "") != "ReadWrite")
-        return Verdict{.set_status = "RebootRequired", .why = {}, .why_inside = {}};
-    queue.asked = 0;
-    queue.waiting = ask(queue);
-    if (queue.waiting)
-        return std::nullopt;
-    const std::string why = "Module not responding";
-    return Verdict{.set_status = "RebootRequired", .why = why, .why_inside = why};
-}
-
-std::optional<ParameterChanges::Verdict> ParameterChanges::store(const Change& change, const nlohmann::json& parameter,
-                                                                 nlohmann::json& value)
-{
-    const auto reject = [](std::string why) { return Verdict{.why = why, .why_inside = why}; };
-    const auto& [module, implementation, name] = change.parameter;
-    const auto& characteristics = parameter.at("characteristics");
+        return tl::unexpected(Verdict{.status = "Error",
+                                      .why = "Config parameter " + printable(name) + " not found in module " + module,
+                                      .why_inside = "Unknown parameter: " + printable(name) + " in module: " + module});
+    const auto& characteristics = parameter->at("characteristics");
     const auto datatype = characteristics.value("datatype", "");
-    auto parsed = parse_value(change.text, datatype, Strictness::whole);
+    auto value = parse_value(change.text, datatype, Strictness::whole);
     // Not every reader goes on after a NUL.
-    if (!parsed || change.text.find('\0') != std::string::npos)
+    if (!value || change.text.find('\0') != std::string::npos)
         return reject("Failed to parse config value '" + printable(change.text) + "' as type " + datatype);
     // What the manifest does not allow would keep the charger from its next start.
     if (const auto why =
-            config::objection(configuration_, configuration_.modules.at(module), implementation, name, *parsed);
+            config::objection(configuration_, configuration_.modules.at(module), implementation, name, *value);
         !why.empty())
         return reject("The manifest does not allow this value, which " + why);
-    const auto stored = store_.write(change.parameter, {characteristics, *parsed, change.text});
-    if (!stored) {
-        if (rate_limit_.admit("failure"))
-            log_.error("{}: could not set `{}` for {}: {}", module, name, change.origin, stored.error());
-        return reject("Failed to persist change");
+    return Setting{change.parameter, characteristics, std::move(*value), change.text};
+}
+
+void ParameterChanges::store(std::span<const Setting> settings, std::span<Queue* const> queues)
+{
+    if (settings.empty())
+        return;
+    const auto done = store_.write(settings);
+    if (!done && settings.size() > 1) { // it need not be the fault of all
+        for (std::size_t i = 0; i < settings.size(); ++i)
+            store(settings.subspan(i, 1), queues.subspan(i, 1));
+        return;
     }
-    value = std::move(*parsed);
-    return std::nullopt;
+    if (!done) {
+        const auto& parameter = settings.front().parameter;
+        if (rate_limit_.admit("failure"))
+            log_.error("{}: could not set `{}`: {}", parameter.module, parameter.name, done.error());
+        const std::string why = "Failed to persist change";
+        return finish(*queues.front(), {.why = why, .why_inside = why});
+    }
+    for (std::size_t i = 0; i < settings.size(); ++i)
+        stored(*queues[i], settings[i]);
+}
+
+void ParameterChanges::stored(Queue& queue, const Setting& setting)
+{
+    service_.postpone(setting.parameter, setting.value);
+    if (phase_ != Phase::running || setting.characteristics.value("mutability", "") != "ReadWrite")
+        return finish(queue, {.set_status = "RebootRequired", .why = {}, .why_inside = {}});
+    queue.asked = 0;
+    queue.waiting = ask(queue);
+    const std::string why = "Module not responding";
+    if (!queue.waiting)
+        finish(queue, {.set_status = "RebootRequired", .why = why, .why_inside = why});
 }
 
 bool ParameterChanges::ask(Queue& queue)
@@ -178,7 +203,7 @@ tl::expected<void, std::string_view> ParameterChanges::on_response(const std::st
         verdict.why = verdict.why_inside = "Runtime change rejected by module";
     }
     finish(queue, verdict);
-    work_off(module);
+    soon_.arm(std::chrono::milliseconds{0});
     return {};
 }
 
@@ -189,7 +214,7 @@ void ParameterChanges::on_timeout(const std::string& module)
         return;
     const std::string why = "Module not responding";
     finish(queue, {.set_status = "RebootRequired", .why = why, .why_inside = why});
-    work_off(module);
+    soon_.arm(std::chrono::milliseconds{0});
 }
 
 void ParameterChanges::set_phase(Phase phase)
@@ -197,10 +222,10 @@ void ParameterChanges::set_phase(Phase phase)
     if (std::exchange(phase_, phase) == phase || phase == Phase::running)
         return;
     const std::string why = "Module not responding";
-    for (auto& [module, queue] : queues_) {
+    for (auto& [module, queue] : queues_)
         if (queue->waiting)
             finish(*queue, {.set_status = "RebootRequired", .why = why, .why_inside = why});
-        work_off(module);
+    while (work_off()) {
     }
 }
 

@@ -10,7 +10,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace belay::manager {
 
@@ -24,7 +26,8 @@ enum class Phase
 
 /// Changes parameters: wire-protocol.md §4.3. A value is stored first; then, if the modules run and the parameter may
 /// be written, its module is asked to take it. The answers of modules carry no number, so of each module one change at
-/// a time is under way and the others wait. Each change is answered exactly once.
+/// a time is under way and the others wait. What arrives for several modules while the medium is busy is stored
+/// together. Each change is answered exactly once.
 class ParameterChanges
 {
 public:
@@ -67,10 +70,12 @@ private:
         std::string why_inside; ///< in the inner response
     };
 
-    void work_off(const std::string& module);
-    /// Nothing if the module is asked, and its response is to be waited for.
-    std::optional<Verdict> begin(Queue& queue);
-    std::optional<Verdict> store(const Change& change, const nlohmann::json& parameter, nlohmann::json& value);
+    /// Begins the next change of each module of which none is under way. False if there is none.
+    bool work_off();
+    /// What to store, or why it is not.
+    tl::expected<Setting, Verdict> examine(const Change& change) const;
+    void store(std::span<const Setting> settings, std::span<Queue* const> queues);
+    void stored(Queue& queue, const Setting& setting);
     bool ask(Queue& queue);
     void finish(Queue& queue, const Verdict& verdict);
     void on_timeout(const std::string& module);
@@ -85,6 +90,7 @@ private:
     RateLimit rate_limit_;
     Phase phase_ = Phase::changing;
     std::map<std::string, std::unique_ptr<Queue>> queues_;
+    Timer soon_; ///< when what has arrived is read
 };
 
 } // namespace belay::manager

@@ -8,6 +8,7 @@
 #include <tl/expected.hpp>
 
 #include <memory>
+#include <span>
 #include <string>
 
 namespace belay::manager {
@@ -21,8 +22,9 @@ struct ParameterName
 };
 
 /// What a parameter is set to. `characteristics` are the wire's; `value` is what `text` means.
-struct NewValue
+struct Setting
 {
+    ParameterName parameter;
     nlohmann::json characteristics, value;
     std::string text;
 };
@@ -36,8 +38,9 @@ public:
     /// Before the modules start: warns if write() will fail. An error if nothing can be started.
     virtual tl::expected<void, std::string> prepare(spdlog::logger& log) = 0;
 
-    /// Once it returns, the value survives a power cut; one that comes before leaves the old or the new one.
-    virtual tl::expected<void, std::string> write(const ParameterName& parameter, const NewValue& to) = 0;
+    /// All or none, for it takes the medium as long for many as for one. Once it returns, the values survive a power
+    /// cut; one that comes before leaves the old or the new ones.
+    virtual tl::expected<void, std::string> write(std::span<const Setting> settings) = 0;
 };
 
 /// The database if `--db` is given, else the overlay. `configuration` must outlive it.

@@ -133,9 +133,9 @@ config::Configuration example(const fs::path& directory)
 
 const ParameterName level{"two", "!module", "level"};
 
-NewValue value(double number)
+std::vector<Setting> value(double number)
 {
-    return {{{"datatype", "number"}, {"mutability", "ReadWrite"}}, number, std::to_string(number)};
+    return {{level, {{"datatype", "number"}, {"mutability", "ReadWrite"}}, number, std::to_string(number)}};
 }
 
 std::string content(const fs::path& file)
@@ -169,17 +169,17 @@ TEST_CASE("power fails while the overlay is written")
     const auto configuration = example(scratch.path);
     const auto file = scratch.path / "user-config/charger.yaml";
     OverlayFile overlay{configuration};
-    REQUIRE(overlay.write(level, value(1)));
+    REQUIRE(overlay.write(value(1)));
     const auto before = content(file);
-    REQUIRE(overlay.write(level, value(2)));
+    REQUIRE(overlay.write(value(2)));
     const auto after = content(file);
     REQUIRE(before != after);
 
     Figures figures;
     for (const auto how : {Cut::before, Cut::halfway}) {
         for (std::size_t at = 0; at < 200; ++at) {
-            REQUIRE(overlay.write(level, value(1)));
-            const bool killed = cut(how, at, [&] { return overlay.write(level, value(2)).has_value(); });
+            REQUIRE(overlay.write(value(1)));
+            const bool killed = cut(how, at, [&] { return overlay.write(value(2)).has_value(); });
             const auto found = content(file);
             INFO("call " << at);
             REQUIRE((found == before || found == after));
@@ -189,7 +189,7 @@ TEST_CASE("power fails while the overlay is written")
                 break;
         }
     }
-    REQUIRE(overlay.write(level, value(1)));
+    REQUIRE(overlay.write(value(1)));
     CHECK(std::distance(fs::directory_iterator{file.parent_path()}, {}) == 1); // nothing of those that were cut
     CHECK(figures.old_ones > 0);
     CHECK(figures.new_ones > 0);
@@ -201,7 +201,7 @@ TEST_CASE("the medium has the overlay before it has the name, and the name befor
     Scratch scratch;
     const auto configuration = example(scratch.path);
     const auto trace = fault::trace({fault::Subject::process, 0, SYS_exit_group}, std::nullopt,
-                                    [&](int) { return OverlayFile{configuration}.write(level, value(2)) ? 0 : 1; });
+                                    [&](int) { return OverlayFile{configuration}.write(value(2)) ? 0 : 1; });
     std::vector<std::string> steps;
     for (const auto& call : trace.calls)
         if (call.number == SYS_write)
@@ -222,7 +222,7 @@ TEST_CASE("power fails while the database is written")
     const auto file = scratch.path / "everest.db";
     const auto set = [&](double number) {
         auto database = Database::open(file, scratch.path);
-        return database && database->write_value(level, value(number).characteristics, value(number).text);
+        return database && database->write_values(value(number));
     };
     {
         auto database = Database::open(file, scratch.path);

@@ -4,10 +4,12 @@
 // the schemas of all that.
 // Guaranteed of any content: loading ends with a value or with errors that say why not; a plan made of the value is one
 // that the launcher takes; everything that would be published can be; and with run_as_user an overlay, which that user
-// may write, changes nothing of the plan.
+// may write, changes nothing of the plan; nor does a database.
 //
-// An input is several files: the configuration, then each with a line "%% NAME" before it (see `names`); those that are
-// absent are valid ones, and of schemas such that ask for nothing: EVerest's take a hundred times as long.
+// An input is several files: the configuration, then each with a line "%% NAME" before it (see `names`; "database" is
+// what the child says that reads it); those that are absent are valid ones, and of schemas such that ask for nothing:
+// EVerest's take a hundred times as long.
+#include "manager/json_guard.hpp"
 #include "tests/fuzz/loading.hpp"
 
 #include <sstream>
@@ -16,7 +18,10 @@ using namespace belay::config;
 
 namespace {
 
+constexpr const char* database = "database";
+
 const std::map<std::string, std::string> names{
+    {database, database},
     {"overlay", Installation::overlay},
     {"belay", Installation::belay_yaml},
     {"manifest", "libexec/everest/modules/Thing/manifest.yaml"},
@@ -69,11 +74,22 @@ void check_publishable(const Configuration& configuration)
                 "what a module is told is JSON");
 }
 
+/// The JSON of the child, if it is any.
+std::optional<nlohmann::json> stored_modules(const Files& files)
+{
+    const auto found = files.find(database);
+    if (found == files.end())
+        return std::nullopt;
+    auto modules = belay::manager::parse_untrusted(found->second);
+    return modules ? std::optional{std::move(*modules)} : std::nullopt;
+}
+
 /// Of the plan with and without what the unprivileged user may write.
 void check_overlay(Installation& installation, Files files, const belay::launcher::LaunchPlan& plan)
 {
     files.erase(Installation::overlay);
     installation.put(files);
+    installation.database.reset();
     const auto without = installation.load();
     const auto other = without ? installation.plan(*without, true) : std::nullopt;
     require(!other || encode(*other) == encode(plan), "with run_as_user an overlay does not change the plan");
@@ -86,13 +102,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static const auto installation = make();
     const auto files = parse({reinterpret_cast<const char*>(data), size});
     installation->put(files);
+    installation->database = stored_modules(files);
     const auto configuration = installation->load();
     if (!configuration)
         return 0;
     check_publishable(*configuration);
     installation->plan(*configuration, false);
     const auto plan = installation->plan(*configuration, true);
-    if (plan && files.contains(Installation::overlay) && !configuration->settings.run_as_user.empty())
+    if (plan && (files.contains(Installation::overlay) || files.contains(database)) &&
+        !configuration->settings.run_as_user.empty())
         check_overlay(*installation, files, *plan);
     return 0;
 }

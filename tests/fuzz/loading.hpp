@@ -38,11 +38,18 @@ public:
         set(path, text);
     }
 
+    /// What the child that reads the database says; none: there is no database.
+    std::optional<nlohmann::json> database;
+
     /// A value or a reason, never both and never neither, and what is said of it is fit for a terminal.
     std::optional<belay::config::Configuration> load()
     {
         belay::config::LoadOptions options;
         options.config = (prefix_.path / main_file).string();
+        if (database) {
+            options.database = "everest.db";
+            options.read_database = [this](const auto& /*so_far*/) { return belay::config::StoredModules{*database}; };
+        }
         auto result = prefix_.load_as(options);
         check(result.has_value());
         return result;

@@ -173,6 +173,7 @@ class Overlay(Parameters):
             request["request"]["value"] = value
             self.observer.publish(REQUESTS, envelope("ConfigurationRequest", request))
         self.observer.wait("everest/modules/two/config/set_request", 3)
+        self.value("level")  # by then it has both
         self.assertEqual(manager.stop(), 0)
         self.observer.fence()
         answers = [json.loads(one["payload"])["data"]["response"]["status"]
@@ -202,37 +203,51 @@ class Overlay(Parameters):
 
 
 class Crowd(harness.Case):
-    MODULES = 27
-    ROUNDS = 20
+    """All ask at once, again and again: exactly one answer each. The figures are printed, not judged."""
 
-    def test_latency(self):
-        """All ask for all at once, again and again: exactly one answer each. The figures are printed, not judged."""
+    MODULES = [f"m{number}" for number in range(27)]
+
+    def setUp(self):
+        super().setUp()
         prefix = Prefix.small(self.scratch / "prefix")
         broker = Broker(self)
-        observer = broker.observe()
-        ids = [f"m{number}" for number in range(self.MODULES)]
+        self.observer = broker.observe()
         access = {"config": {"allow_global_read": True}}
-        config = prefix.configure({one: {"module": "Thing", "access": access} for one in ids}, run_as_user="everest",
-                                  **broker.settings)
-        self.start(prefix, config).wait_for("ALL_MODULES_STARTED")
-        for one in ids:
-            observer.report(one)
-        before = {one: len(observer.messages(f"everest/modules/{one}/response")) for one in ids}
+        config = prefix.configure({one: {"module": "Thing", "access": access} for one in self.MODULES},
+                                  run_as_user="everest", **broker.settings)
+        directory = self.scratch / "data"
+        directory.mkdir()
+        os.chown(directory, self.everest.pw_uid, self.everest.pw_gid)
+        self.start(prefix, config, "--db", directory / "everest.db").wait_for("ALL_MODULES_STARTED")
+        for one in self.MODULES:
+            self.observer.report(one)
+
+    def measure(self, what, rounds, request):
+        answers = {one: f"everest/modules/{one}/response" for one in self.MODULES}
+        before = {one: len(self.observer.messages(topic)) for one, topic in answers.items()}
         seconds = []
-        for number in range(self.ROUNDS):
-            for one in ids:
-                observer.publish(REQUESTS, envelope("ConfigurationRequest", {
-                    "type": "Get", "origin": one, "request": {"type": "All"}}))
-            last = {one: observer.wait(f"everest/modules/{one}/response", before[one] + number + 1) for one in ids}
-            asked = observer.messages(REQUESTS)[-self.MODULES:]
+        for number in range(rounds):
+            for one in self.MODULES:
+                self.observer.publish(REQUESTS, envelope("ConfigurationRequest", {"origin": one, **request(one, number)}))
+            last = {one: self.observer.wait(topic, before[one] + number + 1) for one, topic in answers.items()}
+            asked = self.observer.messages(REQUESTS)[-len(self.MODULES):]
             sent = {json.loads(one["payload"])["data"]["origin"]: one["received"] for one in asked}
-            seconds += [last[one]["received"] - sent[one] for one in ids]
-        observer.fence()
-        for one in ids:
-            self.assertEqual(len(observer.messages(f"everest/modules/{one}/response")), before[one] + self.ROUNDS, one)
+            seconds += [last[one]["received"] - sent[one] for one in self.MODULES]
+            for one in self.MODULES:
+                self.assertEqual(json.loads(last[one]["payload"])["data"]["status"], "Ok")
+        self.observer.fence()
+        for one, topic in answers.items():
+            self.assertEqual(len(self.observer.messages(topic)), before[one] + rounds, one)
         cuts = statistics.quantiles(seconds, n=100)
-        print(f"answers: {len(seconds)}, median {cuts[49] * 1000:.1f} ms, 99 % within {cuts[98] * 1000:.1f} ms, "
+        print(f"{what}: {len(seconds)} answers, median {cuts[49] * 1000:.1f} ms, 99 % within {cuts[98] * 1000:.1f} ms, "
               f"slowest {max(seconds) * 1000:.1f} ms")
+
+    def test_reading(self):
+        self.measure("everything is read", 20, lambda one, number: {"type": "Get", "request": {"type": "All"}})
+
+    def test_changing(self):
+        self.measure("a value is stored and taken", 5, lambda one, number: {"type": "Set", "request": {
+            "value": str(number), "identifier": {"module_id": one, "configuration_parameter_name": "level"}}})
 
 
 if __name__ == "__main__":

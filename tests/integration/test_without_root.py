@@ -45,6 +45,16 @@ class WithoutRoot(harness.Case):
         self.assertNotIn("warning", manager.log)
         self.assert_nothing_left(manager, self.broker)
 
+    def test_database(self):
+        config = self.prefix.configure({"one": "Thing"}, **self.broker.settings)
+        directory = self.scratch / "data"
+        directory.mkdir()
+        os.chown(directory, self.everest.pw_uid, self.everest.pw_gid)
+        for text in ("is put into the database", "the modules are those of the database"):
+            manager = self.start_as_everest(config, "--db", directory / "everest.db")
+            manager.wait_for("ALL_MODULES_STARTED").wait_for_log(text)
+            self.assertEqual(manager.stop(), 0, manager)
+
     def check_identity(self, status):
         self.assertEqual(status["Uid"].split(), [str(self.everest.pw_uid)] * 4)
         self.assertEqual(sorted(map(int, status["Groups"].split())), groups_of(self.everest))
