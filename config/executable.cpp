@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <elf.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -56,6 +57,34 @@ std::vector<std::string> parse_shebang(std::string_view text)
     return result;
 }
 
+/// The parts of an ELF file that are loaded as data, elf(5); the whole of it where constants share a segment with code.
+std::vector<std::string_view> data_of(std::string_view file)
+{
+    std::vector<std::string_view> result;
+    bool has_constants = false;
+    Elf64_Ehdr header{};
+    if (file.size() < sizeof header || file[EI_CLASS] != ELFCLASS64)
+        return {file};
+    std::memcpy(&header, file.data(), sizeof header);
+    for (std::size_t i = 0; i < header.e_phnum; ++i) {
+        Elf64_Phdr segment{};
+        const auto at = header.e_phoff + i * sizeof segment;
+        if (at > file.size() || file.size() - at < sizeof segment)
+            return {file};
+        std::memcpy(&segment, file.data() + at, sizeof segment);
+        if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) != 0 || segment.p_offset >= file.size())
+            continue;
+        result.push_back(file.substr(segment.p_offset, segment.p_filesz));
+        has_constants = has_constants || (segment.p_flags & PF_W) == 0;
+    }
+    return has_constants ? result : std::vector{file};
+}
+
+bool contains(std::string_view text, std::string_view wanted)
+{
+    return ::memmem(text.data(), text.size(), wanted.data(), wanted.size()) != nullptr;
+}
+
 } // namespace
 
 bool is_program(const fs::path& path)
@@ -87,8 +116,9 @@ bool is_rust_binary(const fs::path& path)
         void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
         if (memory != MAP_FAILED) {
             constexpr std::string_view mark = "RUST_BACKTRACE";
-            result = std::memcmp(memory, elf.data(), elf.size()) == 0 &&
-                     ::memmem(memory, size, mark.data(), mark.size()) != nullptr;
+            const std::string_view all{static_cast<const char*>(memory), size};
+            const auto parts = all.starts_with(elf) ? data_of(all) : std::vector<std::string_view>{};
+            result = std::any_of(parts.begin(), parts.end(), [&](auto part) { return contains(part, mark); });
             ::munmap(memory, size);
         }
     }

@@ -153,4 +153,14 @@ tl::expected<FileDescriptor, std::string> open_trusted(const std::string& path, 
     return Walk{path, trusted_owner}.run();
 }
 
+bool is_trusted_in(const FileDescriptor& directory, const std::string& name, uid_t trusted_owner)
+{
+    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+        return false;
+    struct stat status
+    {};
+    return ::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISLNK(status.st_mode) &&
+           objection(status, trusted_owner).empty();
+}
+
 } // namespace belay::launcher

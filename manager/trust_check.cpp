@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
+#include <set>
+#include <utility>
 
 #include <pwd.h>
 
@@ -22,6 +25,9 @@ public:
     void file(const fs::path& path)
     {
         if (!seen_.insert(path).second)
+            return;
+        const auto* directory = trusted_directory(path.parent_path());
+        if (directory != nullptr && launcher::is_trusted_in(*directory, path.filename().string(), trusted_owner_))
             return;
         if (const auto opened = launcher::open_trusted(path.string(), trusted_owner_); !opened)
             objections_.insert(opened.error());
@@ -87,8 +93,19 @@ public:
     [[nodiscard]] std::vector<std::string> objections() const { return {objections_.begin(), objections_.end()}; }
 
 private:
+    /// Each is walked to once; null if it is not to be trusted.
+    const FileDescriptor* trusted_directory(const fs::path& path)
+    {
+        const auto [place, is_new] = directories_.try_emplace(path);
+        if (is_new)
+            if (auto opened = launcher::open_trusted(path.string(), trusted_owner_))
+                place->second = std::move(*opened);
+        return place->second ? &place->second : nullptr;
+    }
+
     uid_t trusted_owner_;
     std::set<fs::path> seen_;
+    std::map<fs::path, FileDescriptor> directories_;
     std::set<fs::path> walked_;
     std::set<std::string> objections_; ///< a bad directory is met once for each file below it
 };
