@@ -32,7 +32,7 @@ struct Broker
     std::uint32_t connect_timeout_ms = 30000; ///< belay.yaml, `broker: connect_timeout`
     std::optional<bool> recover;              ///< belay.yaml: after it was lost, wait for it and start all again
     std::optional<std::chrono::milliseconds> reconnect_timeout; ///< belay.yaml; with `recover`; none: no limit
-    std::string dialect;                      ///< belay.yaml, `broker: dialect`: a release of EVerest; empty: learned
+    std::string dialect; ///< belay.yaml, `broker: dialect`: a release of EVerest; empty: learned
 };
 
 struct Settings

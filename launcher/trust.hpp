@@ -18,8 +18,9 @@ namespace belay::launcher {
 /// and the remedy.
 tl::expected<FileDescriptor, std::string> open_trusted(const std::string& path, uid_t trusted_owner);
 
-/// Whether what is called `name` in a directory that open_trusted() has opened, and nobody else can therefore change, may
-/// be trusted, too, and is no symbolic link. If not, open_trusted() of the whole path says why, or follows the link.
+/// Whether what is called `name` in a directory that open_trusted() has opened, and nobody else can therefore change,
+/// may be trusted, too, and is no symbolic link. If not, open_trusted() of the whole path says why, or follows the
+/// link.
 bool is_trusted_in(const FileDescriptor& directory, const std::string& name, uid_t trusted_owner = 0);
 
 } // namespace belay::launcher

@@ -20,6 +20,14 @@ constexpr auto longest_abort = std::chrono::milliseconds(2000);
 constexpr auto longest_flush = std::chrono::milliseconds(1000);
 constexpr auto longest_answer = std::chrono::milliseconds(1000);
 
+/// What a parameter that is set can reach.
+Phase phase_of(State state)
+{
+    if (state == State::running)
+        return Phase::running;
+    return state == State::idle ? Phase::down : Phase::changing;
+}
+
 } // namespace
 
 Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
@@ -79,7 +87,7 @@ void Supervisor::apply(Event event)
         processes_.cancel_startup_deadlines();
     }
     if (lifecycle_.state() != before.state()) {
-        conversation_.set_phase(lifecycle_.state() == State::running ? Phase::running : Phase::changing);
+        conversation_.set_phase(phase_of(lifecycle_.state()));
         deadline_.disarm();
         if (const auto longest = limit())
             deadline_.arm(*longest);
