@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from world import TOPICS, Failed, Recording, pss_kb, start, switches, wait_until
+from world import TOPICS, Failed, Recording, cpu_ms, pss_kb, start, switches, wait_until
 
 SIMULATION = {17: "config-sil.yaml", 27: "config-sil-ocpp-multi.yaml"}
 Part = collections.namedtuple("Part", "title measure")
@@ -115,7 +115,13 @@ def one_start(bench, modules, samples, name, with_phases):
     timeline = bench.world.path / "timeline"
     for contestant in bench.contestants:
         options = ["--timeline", timeline] if with_phases and contestant.is_ours else []
-        run = start(bench.world, contestant, bench.configuration(modules), *options)
+        try:
+            run = start(bench.world, contestant, bench.configuration(modules), *options)
+        except Failed as failure:
+            if contestant is bench.ours:
+                raise
+            progress(f"{contestant.label}: {modules} modules did not start: {str(failure)[-200:]}\n")
+            continue
         samples.add(contestant.label, name, run.ready_ms)
         samples.add(contestant.label, f"{name}, CPU", run.cpu_ms)
         samples.add(contestant.label, f"{name}, stop", run.stop())
@@ -143,8 +149,8 @@ def measure_start(bench):
                 for modules in bench.counts]
     phases = [name for name in samples.values["ours"] if "modules" not in name]
     figures += [{**samples.figure(name), "name": f"{name} ({bench.usual})"[:37]} for name in phases]
-    figures += [{**samples.figure(f"{modules} modules, stop", "ours", "other"), "name": f"{modules} modules, SIGINT to exit"}
-                for modules in bench.counts]
+    figures += [{**samples.figure(f"{modules} modules, stop", "ours", "other"),
+                 "name": f"{modules} modules, SIGINT to exit"} for modules in bench.counts]
     return figures
 
 
@@ -169,7 +175,6 @@ def measure_memory(bench):
 
 def over_a_while(run, seconds):
     """Wake-ups and CPU time per minute."""
-    from world import cpu_ms
     before = sum(map(switches, run.processes)), sum(map(cpu_ms, run.processes))
     time.sleep(seconds)
     after = sum(map(switches, run.processes)), sum(map(cpu_ms, run.processes))
@@ -185,7 +190,7 @@ def measure_idle(bench):
     samples = Samples()
     seconds = 2 if bench.quick else 60
     for contestant in bench.contestants:
-        run = start(bench.world, contestant, bench.configuration(bench.many))
+        run = start(bench.world, contestant, bench.configuration(bench.usual))
         time.sleep(1)
         progress(f"{contestant.label}: idle, {seconds} s")
         wake_ups, cpu = over_a_while(run, seconds)
@@ -193,7 +198,7 @@ def measure_idle(bench):
         samples.add(contestant.label, "idle: CPU time, ms", cpu)
         seconds_of_load = min(seconds, 20)
         progress(f"{contestant.label}: every module asks once a second, {seconds_of_load} s")
-        with subprocess.Popen(ask_command(bench, bench.many, seconds_of_load + 2, 1000),
+        with subprocess.Popen(ask_command(bench, bench.usual, seconds_of_load + 2, 1000),
                               stdout=subprocess.DEVNULL) as asking:
             time.sleep(1)
             wake_ups, cpu = over_a_while(run, seconds_of_load)
@@ -205,19 +210,27 @@ def measure_idle(bench):
     return [samples.figure(name) for name in samples.values["ours"]]
 
 
+def ask_at_once(bench, contestant, modules, rounds):
+    """How long each answer took, in ms; nothing if not all were answered."""
+    run = start(bench.world, contestant, bench.configuration(modules))
+    asking = subprocess.run(ask_command(bench, modules, rounds, 10), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                            check=False)
+    run.kill() if asking.returncode != 0 else run.stop()
+    if asking.returncode != 0 and contestant is bench.ours:
+        raise Failed(f"not all of {modules} modules were answered")
+    return [int(line) / 1000 for line in asking.stdout.split()] if asking.returncode == 0 else []
+
+
 def measure_answers(bench):
     samples = Samples()
     rounds = 20 if bench.quick else 200
-    for contestant in bench.contestants:
-        progress(f"{contestant.label}: {bench.many} modules ask at once, {rounds} times")
-        run = start(bench.world, contestant, bench.configuration(bench.many))
-        done_asking = subprocess.run(ask_command(bench, bench.many, rounds, 10), stdout=subprocess.PIPE, check=False)
-        if done_asking.returncode != 0:
-            raise Failed(f"{contestant.label} did not answer")
-        took = [int(line) / 1000 for line in done_asking.stdout.split()]
-        samples.add(contestant.label, f"{bench.many} at once, p50", median(took))
-        samples.add(contestant.label, f"{bench.many} at once, p99", percentile(took, 0.99))
-        run.stop()
+    for modules in sorted({bench.usual, bench.many}):
+        for contestant in bench.contestants:
+            progress(f"{contestant.label}: {modules} modules ask at once, {rounds} times")
+            took = ask_at_once(bench, contestant, modules, rounds)
+            if took:
+                samples.add(contestant.label, f"{modules} at once, p50", median(took))
+                samples.add(contestant.label, f"{modules} at once, p99", percentile(took, 0.99))
     done()
     return [samples.figure(name) for name in samples.values["ours"]]
 

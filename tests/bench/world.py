@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bench measures in: a scratch prefix whose modules are all the stand-in, a Mosquitto of its own, and managers."""
+"""What the bench measures in: a scratch prefix whose modules are all stand-ins, a Mosquitto of its own, and managers."""
 
 import contextlib
 import json
