@@ -98,6 +98,20 @@ class Overlay(Parameters):
         self.run_manager()
         self.assertEqual(self.told(), {"level": 17.5, "label": "true \"\u00e9\"", "speed": 7})
 
+    def test_every_character(self):
+        """JSON allows more of them than YAML, and a file that cannot be read takes all other values with it."""
+        self.configure(run_as_user="everest")
+        self.give_overlay()
+        odd = "".join(map(chr, range(1, 0xa1))) + "a\u2028 \u2029b\ud7ff\ue000\ufefe\ufeff\ufffd\ufffe\uffff\U0001f600"
+        manager = self.run_manager()
+        for value in ("\x7f", "\x80", "a\x85 b", "\ufeff", "\uffff", odd):
+            self.assertEqual(self.set("17", "level"), ("Ok", "Accepted", ""))
+            self.assertEqual(self.set(value, "label"), ("Ok", "RebootRequired", ""))
+            self.assertEqual(self.set("18", "level"), ("Ok", "Accepted", ""), ascii(value))
+            self.assertEqual(manager.stop(), 0)
+            manager = self.run_manager()
+            self.assertEqual(self.told(), {"level": 18.0, "label": value, "speed": 3})
+
     def test_refusals_store_nothing(self):
         self.configure(run_as_user="everest")
         overlay = self.give_overlay()
