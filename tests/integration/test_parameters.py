@@ -112,6 +112,19 @@ class Overlay(Parameters):
             manager = self.run_manager()
             self.assertEqual(self.told(), {"level": 18.0, "label": value, "speed": 3})
 
+    def test_large_ones_that_wait(self):
+        """Of changes that wait for a silent module, a number of bytes is kept."""
+        self.configure(run_as_user="everest")
+        self.give_overlay()
+        self.prefix.behave(two={"set": "silence"})
+        self.run_manager()
+        request = {"type": "Set", "origin": "one", "request": {"value": "18".rjust(1_000_000),
+                                                               "identifier": self.identifier("level")}}
+        for _ in range(18):
+            self.observer.publish(REQUESTS, envelope("ConfigurationRequest", request))
+        answer = self.observer.wait("everest/modules/one/response", accept=lambda one: "Too many" in one["payload"])
+        self.assertEqual(json.loads(answer["payload"])["data"]["response"]["status"], "Rejected")
+
     def test_refusals_store_nothing(self):
         self.configure(run_as_user="everest")
         overlay = self.give_overlay()
