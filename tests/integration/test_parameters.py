@@ -112,6 +112,17 @@ class Overlay(Parameters):
             manager = self.run_manager()
             self.assertEqual(self.told(), {"level": 18.0, "label": value, "speed": 3})
 
+    def test_it_stays_small(self):
+        """Each change reads and writes all of it."""
+        self.configure(run_as_user="everest")
+        self.give_overlay()
+        manager = self.run_manager()
+        large = "x" * 1_000_000
+        self.assertEqual(self.set(large, "label"), ("Ok", "RebootRequired", ""))
+        self.assertEqual(self.set(large, "label", None, "one", origin="one")[1], "Rejected")
+        manager.wait_for_log("would become larger than 2 MB")
+        self.assertEqual(self.set("17", "level"), ("Ok", "Accepted", ""))
+
     def test_large_ones_that_wait(self):
         """Of changes that wait for a silent module, a number of bytes is kept."""
         self.configure(run_as_user="everest")
