@@ -108,7 +108,9 @@ tl::expected<void, std::string> trim_own_privileges(const LaunchPlan& plan)
     if (!some_gain && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return failure("set no_new_privs", errno);
     // With the same capabilities a predecessor has installed the same filter, and each one costs every system call.
-    if (const int error = plan.reloaded && needed == sets.permitted ? 0 : install(*filter); error != 0)
+    const bool filtered =
+        plan.reloaded && needed == sets.permitted && ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER;
+    if (const int error = filtered ? 0 : install(*filter); error != 0)
         return failure("install the system call filter", error);
     return {};
 }

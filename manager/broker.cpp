@@ -271,7 +271,7 @@ void Broker::deliver()
         }
         connected_ = true;
         connected_since_ = std::chrono::steady_clock::now();
-        attempt_timer_.disarm();
+        attempt_timer_.arm(longest_attempt); // until the first answer: it may accept and then be silent
         if (settings_.socket_path.empty())
             housekeeping_timer_.arm(housekeeping_interval);
         log_.info("connected to the MQTT broker at {}", describe(settings_));
@@ -280,7 +280,10 @@ void Broker::deliver()
     const Overloaded handler{
         connected,
         [this](const Received& event) { listener_.on_message(event.topic, event.payload, event.retained); },
-        [this](const Subscribed& event) { listener_.on_subscribed(event.message); },
+        [this](const Subscribed& event) {
+            attempt_timer_.disarm();
+            listener_.on_subscribed(event.message);
+        },
         [this](const Unsubscribed& event) { listener_.on_unsubscribed(event.message); },
         [this](const Published& event) { listener_.on_published(event.message); },
     };

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t most_waiting_answers = 1024;
 constexpr std::size_t most_stale_topics = 4096;
+constexpr std::size_t longest_stale_topic = 1024; // a manager's are shorter; MQTT allows 64 KB
 
 const Dialect& first_dialect(const config::Settings& settings)
 {
@@ -165,7 +166,7 @@ bool Conversation::is_published(std::string_view topic) const
 
 void Conversation::note_stale(std::string_view topic)
 {
-    if (stale_.size() < most_stale_topics)
+    if (stale_.size() < most_stale_topics && topic.size() <= longest_stale_topic)
         stale_.emplace(topic);
 }
 

@@ -48,7 +48,11 @@ Sqlite::Result<bool> look_at(const fs::path& file)
         return tl::unexpected(std::string{"is a directory; --db wants a file"});
     if (!S_ISREG(status.st_mode))
         return tl::unexpected(std::string{"is not a regular file; --db wants one"});
-    return status.st_size > 0;
+    const auto size = status.st_size;
+    for (const auto* suffix : {"-journal", "-wal", "-shm"}) // SQLite would wait for the other end of a FIFO
+        if (const auto path = file.string() + suffix; ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+            return tl::unexpected("has beside it " + path + ", which is not a regular file; remove that");
+    return size > 0;
 }
 
 Sqlite::Result<void> prepare(Sqlite& connection, const fs::path& migrations)
@@ -142,6 +146,19 @@ Database::Result<void> Database::replace_modules(const config::Configuration& co
     return done ? transaction->commit() : done;
 }
 
+/// The next start refuses more than 16 MB of JSON, in which a byte may become six.
+Database::Result<void> Database::must_stay_readable()
+{
+    constexpr int most_bytes = 2'000'000;
+    const auto too_many = connection_.number(
+        "SELECT sum(length(CAST(VALUE AS BLOB))) > ? FROM CONFIGURATION WHERE CONFIG_ID = ?", {most_bytes, slot_});
+    if (!too_many)
+        return tl::unexpected(too_many.error());
+    if (*too_many != 0)
+        return tl::unexpected(std::string{"would hold more than 2 MB of values"});
+    return {};
+}
+
 Database::Result<void> Database::write_values(std::span<const Setting> settings)
 {
     auto transaction = Transaction::begin(connection_);
@@ -151,6 +168,8 @@ Database::Result<void> Database::write_values(std::span<const Setting> settings)
     for (const auto& one : settings)
         if (done)
             done = write_value(connection_, slot_, one.parameter, one.characteristics, one.text);
+    if (done)
+        done = must_stay_readable();
     return done ? transaction->commit() : done;
 }
 

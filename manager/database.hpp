@@ -38,10 +38,14 @@ public:
     /// Puts values into the slot for the boot, all or nothing.
     Result<void> write_values(std::span<const Setting> settings);
 
+    /// Whether somebody has put another file in its place: what is written to this one is lost.
+    [[nodiscard]] bool moved() const { return connection_.moved(); }
+
 private:
     Database(Sqlite connection, int slot) : connection_(std::move(connection)), slot_(slot) {}
 
     static Result<Database> select_slot(Sqlite connection);
+    Result<void> must_stay_readable();
 
     Sqlite connection_;
     int slot_; ///< stays: what is marked later is for the next boot

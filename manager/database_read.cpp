@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/files.hpp"
 #include "manager/database_slot.hpp"
 #include "manager/database_types.hpp"
+#include "manager/json_guard.hpp"
 #include "manager/log.hpp"
 #include "manager/parameter_text.hpp"
 
@@ -50,7 +52,14 @@ public:
 private:
     Sqlite::Result<void> each(std::string_view sql, const Sqlite::RowHandler& handler)
     {
-        return database_.run(sql, {slot_}, handler);
+        // However large the file is, what is made of it is not.
+        return database_.run(sql, {slot_}, [&](const auto& row) {
+            bytes_ += row.size();
+            if (++rows_ > most_values || bytes_ > config::largest_file)
+                complain("holds more than 16 MB or 100,000 rows, which cannot be meant as configuration");
+            else
+                handler(row);
+        });
     }
 
     void complain(const std::string& what)
@@ -74,9 +83,10 @@ private:
         const auto capabilities = row.nullable_text(3);
         if (!capabilities)
             return;
-        auto list = json::parse(*capabilities, nullptr, false);
-        if (list.is_array())
-            entry["capabilities"] = std::move(list);
+        constexpr std::size_t longest_list = 4096; // all that there are take 700 bytes
+        auto list = parse_untrusted(*capabilities, longest_list);
+        if (list && list->is_array())
+            entry["capabilities"] = std::move(*list);
         else
             complain("says of the module `" + printable(row.text(0)) + "` that its capabilities are `" +
                      printable(*capabilities) + "`, which is no list");
@@ -136,6 +146,8 @@ private:
 
     Sqlite& database_;
     int slot_;
+    std::size_t rows_ = 0;
+    std::size_t bytes_ = 0;
     json modules_ = json::object();
     std::string complaint_;
 };

@@ -78,7 +78,7 @@ bool write_all(int descriptor, std::string_view bytes)
 
 // In the parent.
 
-/// Ends the child if it is still there.
+/// Ends the child, whatever it is at.
 class Child
 {
 public:
@@ -87,24 +87,12 @@ public:
     Child& operator=(const Child&) = delete;
     ~Child()
     {
-        if (pid_ > 0) {
-            ::kill(pid_, SIGKILL);
-            wait();
+        ::kill(pid_, SIGKILL);
+        while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
         }
     }
-
-    bool succeeded() { return wait() == 0; }
 
 private:
-    int wait()
-    {
-        int status = -1;
-        while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-        }
-        pid_ = -1;
-        return status;
-    }
-
     pid_t pid_;
 };
 
@@ -137,7 +125,9 @@ tl::expected<std::string, std::string> receive(int pipe)
 tl::expected<config::StoredModules, std::string> understand(std::string_view bytes)
 {
     auto answer = parse_untrusted(bytes, config::largest_file);
-    if (!answer || !answer->is_object())
+    if (!answer)
+        return tl::unexpected("could not be read: of what its reader says, " + std::string{answer.error()});
+    if (!answer->is_object())
         return tl::unexpected(std::string{"could not be read: its reader does not make sense"});
     if (const auto error = answer->find("error"); error != answer->end() && error->is_string())
         return tl::unexpected(printable(error->get_ref<const std::string&>(), longest_sentence));
@@ -164,12 +154,13 @@ tl::expected<config::StoredModules, std::string> read_database(const fs::path& f
         return failure("fork", errno);
     if (pid == 0)
         become_reader(file, migrations, identity, theirs.get());
-    Child child{pid};
+    const Child child{pid};
     theirs.reset();
     const auto received = receive(ours.get());
     if (!received)
         return tl::unexpected(received.error());
-    if (!child.succeeded())
+    // It has said all, or what it said is no JSON; its end is not waited for.
+    if (received->empty())
         return tl::unexpected(std::string{"could not be read: its reader ended unexpectedly"});
     return understand(*received);
 }

@@ -35,6 +35,8 @@ tl::expected<void, std::string> DatabaseStore::prepare(spdlog::logger& log)
 
 tl::expected<void, std::string> DatabaseStore::write(std::span<const Setting> settings)
 {
+    if (database_ && database_->moved())
+        database_.reset();
     if (!database_) // it may be mended by now
         if (auto opened = open(); !opened)
             return opened;

@@ -5,10 +5,11 @@ namespace belay::manager {
 
 namespace {
 
-/// The parser recurses with the nesting; the brackets are counted before.
-bool too_deep(std::string_view bytes)
+/// What is wrong with it before it is parsed, for that takes stack for each level and memory for each value.
+std::string_view objection(std::string_view bytes)
 {
     std::size_t depth = 0;
+    std::size_t values = 0;
     bool in_string = false;
     for (std::size_t i = 0; i < bytes.size(); ++i) {
         const char c = bytes[i];
@@ -19,14 +20,17 @@ bool too_deep(std::string_view bytes)
                 in_string = false;
         } else if (c == '"') {
             in_string = true;
+        } else if (c == ',') {
+            ++values;
         } else if (c == '{' || c == '[') {
+            ++values;
             if (++depth > deepest_nesting)
-                return true;
+                return "it is nested deeper than 64 levels";
         } else if ((c == '}' || c == ']') && depth > 0) {
             --depth;
         }
     }
-    return false;
+    return values > most_values ? "it has more than 100,000 values" : "";
 }
 
 } // namespace
@@ -35,8 +39,8 @@ tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view 
 {
     if (bytes.size() > largest)
         return tl::unexpected<std::string_view>("it is too large");
-    if (too_deep(bytes))
-        return tl::unexpected<std::string_view>("it is nested deeper than 64 levels");
+    if (const auto why = objection(bytes); !why.empty())
+        return tl::unexpected(why);
     auto value = nlohmann::json::parse(bytes, nullptr, false);
     if (value.is_discarded())
         return tl::unexpected<std::string_view>("it is not JSON");

@@ -12,6 +12,7 @@ namespace belay::manager {
 
 constexpr std::size_t largest_payload = std::size_t{1024} * 1024; ///< bytes
 constexpr std::size_t deepest_nesting = 64;                       ///< objects and arrays in each other
+constexpr std::size_t most_values = 100'000;                      ///< as in a configuration file
 
 /// Any byte sequence is survived, without exceptions and in bounded memory and stack. The error is why not.
 tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view bytes,

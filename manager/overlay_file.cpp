@@ -5,7 +5,11 @@
 #include "launcher/descriptor.hpp"
 #include "launcher/errno_text.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <string_view>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -88,6 +92,55 @@ tl::expected<void, std::string> make_directory(const fs::path& directory)
     return {};
 }
 
+/// U+0085 and its like are legal in JSON, but YAML refuses them or takes them for ends of lines. In JSON they can stand
+/// in strings only, and there they may be escaped.
+std::string to_yaml(const nlohmann::json& value)
+{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 6> escapes{{{"\x7f", "\\u007f"},
+                                                                                    {"\u2028", "\\u2028"},
+                                                                                    {"\u2029", "\\u2029"},
+                                                                                    {"\ufeff", "\\ufeff"},
+                                                                                    {"\xef\xbf\xbe", "\\ufffe"},
+                                                                                    {"\xef\xbf\xbf", "\\uffff"}}};
+    const auto json = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    std::string result;
+    for (std::size_t at = 0; at < json.size();) {
+        const auto rest = std::string_view{json}.substr(at);
+        const auto* escape =
+            std::ranges::find_if(escapes, [&](const auto& one) { return rest.starts_with(one.first); });
+        if (escape != escapes.end()) {
+            result += escape->second;
+            at += escape->first.size();
+        } else if (rest.size() > 1 && rest[0] == '\xc2' &&
+                   static_cast<unsigned char>(rest[1]) < 0xa0) { // U+0080 to U+009F
+            constexpr std::string_view digits = "0123456789abcdef";
+            result +=
+                {'\\', 'u', '0', '0', rest[1] < '\x90' ? '8' : '9', digits[static_cast<unsigned char>(rest[1]) & 0xfU]};
+            at += 2;
+        } else {
+            result += rest[0];
+            ++at;
+        }
+    }
+    return result + '\n';
+}
+
+/// A file that could not be read again would take all that was set before with it.
+tl::expected<void, std::string> must_be_readable(const fs::path& path, const std::string& text,
+                                                 const nlohmann::json& meant)
+{
+    constexpr std::size_t largest =
+        2'000'000; // each change takes time that grows with it, and nobody is heard meanwhile
+    if (text.size() > largest)
+        return tl::unexpected(path.string() + ": would become larger than 2 MB");
+    config::Diagnostics found;
+    const auto node = config::parse_yaml(path.string(), text, found);
+    if (node && config::to_json(*node) == meant)
+        return {};
+    return tl::unexpected(path.string() + ": could not be read again with this value: " +
+                          (found.all().empty() ? "it would be another one" : found.all().front().message));
+}
+
 nlohmann::json& object_at(nlohmann::json& parent, const std::string& key)
 {
     auto& child = parent[key];
@@ -138,8 +191,6 @@ tl::expected<nlohmann::json, std::string> OverlayFile::read() const
 
 tl::expected<void, std::string> OverlayFile::replace(const std::string& text) const
 {
-    if (text.size() > config::largest_file)
-        return tl::unexpected(path_.string() + ": would become larger than 16 MB");
     if (auto made = make_directory(path_.parent_path()); !made)
         return made;
     Draft draft{path_};
@@ -159,7 +210,9 @@ tl::expected<void, std::string> OverlayFile::write(std::span<const Setting> sett
                         : object_at(object_at(module, "config_implementation"), parameter.implementation);
         map[parameter.name] = value;
     }
-    return replace(overlay->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
+    const auto text = to_yaml(*overlay);
+    auto readable = must_be_readable(path_, text, *overlay);
+    return readable ? replace(text) : readable;
 }
 
 } // namespace belay::manager

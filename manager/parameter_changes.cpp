@@ -14,7 +14,13 @@ namespace {
 
 constexpr std::chrono::milliseconds longest_wait{5000}; ///< for a module, each time it is asked
 constexpr unsigned most_attempts = 2;
-constexpr std::size_t most_waiting = 64; ///< changes of one module
+constexpr std::size_t most_waiting = 64;                                  ///< changes of one module
+constexpr std::size_t most_waiting_bytes = std::size_t{16} * 1024 * 1024; ///< of all of them
+
+std::size_t size_of(const Change& change)
+{
+    return change.text.size() + change.parameter.implementation.size() + change.parameter.name.size();
+}
 
 /// `Accepted`, `RebootRequired` or `Rejected`; empty if the module could not handle the request.
 tl::expected<std::string, std::string_view> read_response(std::string_view payload)
@@ -73,10 +79,11 @@ void ParameterChanges::request(Change change)
             service_.set_answer(change, "Error", why, "Rejected", "Unknown target module: " + printable(module)));
     }
     auto& queue = queue_of(module);
-    if (queue.changes.size() == most_waiting) {
+    if (queue.changes.size() == most_waiting || waiting_bytes_ + size_of(change) > most_waiting_bytes) {
         const auto why = "Too many changes of module " + module + " are waiting; try again later";
         return ways_.answer(service_.set_answer(change, "Ok", why, "Rejected", why));
     }
+    waiting_bytes_ += size_of(change);
     queue.changes.push_back(std::move(change));
     soon_.arm(std::chrono::milliseconds{0});
 }
@@ -176,6 +183,7 @@ void ParameterChanges::finish(Queue& queue, const Verdict& verdict)
 {
     const auto change = std::move(queue.changes.front());
     queue.changes.pop_front();
+    waiting_bytes_ -= size_of(change);
     queue.waiting = false;
     queue.timer.disarm();
     if (verdict.set_status != "Rejected" && rate_limit_.admit("change"))

@@ -90,7 +90,8 @@ private:
     RateLimit rate_limit_;
     Phase phase_ = Phase::changing;
     std::map<std::string, std::unique_ptr<Queue>> queues_;
-    Timer soon_; ///< when what has arrived is read
+    std::size_t waiting_bytes_ = 0; ///< of the changes in the queues
+    Timer soon_;                    ///< when what has arrived is read
 };
 
 } // namespace belay::manager

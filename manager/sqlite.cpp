@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/sqlite.hpp"
 
+#include "config/files.hpp"
+
 #include <sqlite3.h>
 
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -10,6 +13,7 @@ namespace belay::manager {
 
 namespace {
 
+constexpr int longest_work_ms = 2000; // for what takes some milliseconds
 constexpr int longest_wait_ms = 5000; // for somebody else's lock; EVerest's manager waits as long
 
 std::string remedy(int code)
@@ -27,6 +31,10 @@ std::string remedy(int code)
         return "; move it away, and a new one is made from --config";
     case SQLITE_CORRUPT:
         return "; it is damaged: restore it, or move it away, and a new one is made from --config";
+    case SQLITE_INTERRUPT:
+        return "; it took longer than a configuration can: move it away, and a new one is made from --config";
+    case SQLITE_TOOBIG:
+        return "; what is longer than 16 MB is no configuration: move it away, and a new one is made from --config";
     case SQLITE_FULL:
         return "; free some space, nothing was changed";
     default:
@@ -76,6 +84,28 @@ struct Finalize
 };
 using Statement = std::unique_ptr<sqlite3_stmt, Finalize>;
 
+/// Interrupts what takes forever, because the schema says so or there is too much of it.
+class TimeLimit
+{
+public:
+    explicit TimeLimit(sqlite3* handle) : handle_(handle)
+    {
+        constexpr int instructions = 10'000;
+        sqlite3_progress_handler(
+            handle, instructions, [](void* self) { return static_cast<TimeLimit*>(self)->exceeded() ? 1 : 0; }, this);
+    }
+    TimeLimit(const TimeLimit&) = delete;
+    TimeLimit& operator=(const TimeLimit&) = delete;
+    ~TimeLimit() { sqlite3_progress_handler(handle_, 0, nullptr, nullptr); }
+
+private:
+    [[nodiscard]] bool exceeded() const { return std::chrono::steady_clock::now() > end_; }
+
+    sqlite3* handle_;
+    std::chrono::steady_clock::time_point end_ =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(longest_wait_ms + longest_work_ms);
+};
+
 int bind(sqlite3_stmt* statement, int index, const Sqlite::Value& value)
 {
     if (const auto* number = std::get_if<int>(&value))
@@ -113,6 +143,14 @@ bool Sqlite::Row::is_null(int column) const
     return sqlite3_column_type(statement_, column) == SQLITE_NULL;
 }
 
+std::size_t Sqlite::Row::size() const
+{
+    std::size_t sum = 0;
+    for (int column = 0; column < sqlite3_column_count(statement_); ++column)
+        sum += static_cast<std::size_t>(sqlite3_column_bytes(statement_, column));
+    return sum;
+}
+
 void Sqlite::Close::operator()(sqlite3* handle) const
 {
     sqlite3_close_v2(handle);
@@ -130,12 +168,22 @@ Sqlite::Result<Sqlite> Sqlite::open(const std::string& path, Access access)
     // The file may come from anywhere: no function or virtual table is called because its schema says so.
     sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
     sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+    // EVerest's has neither; and what is larger than a configuration file is none.
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+    sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, static_cast<int>(config::largest_file));
     return database;
 }
 
 tl::unexpected<std::string> Sqlite::failure() const
 {
     return tl::unexpected(sentence(sqlite3_errmsg(handle_.get()), sqlite3_extended_errcode(handle_.get())));
+}
+
+bool Sqlite::moved() const
+{
+    int moved = 0;
+    return sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
 }
 
 int Sqlite::error_code() const
@@ -150,6 +198,7 @@ Sqlite::Result<void> Sqlite::run(std::string_view sql, std::initializer_list<Val
         return failure();
     const Statement statement{prepared};
     int index = 0;
+    const TimeLimit limit{handle_.get()};
     for (const auto& value : values)
         if (bind(prepared, ++index, value) != SQLITE_OK)
             return failure();

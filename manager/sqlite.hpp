@@ -34,6 +34,7 @@ public:
         [[nodiscard]] std::string text(int column) const; ///< may have bytes that are not UTF-8
         [[nodiscard]] std::optional<std::string> nullable_text(int column) const;
         [[nodiscard]] bool is_null(int column) const;
+        [[nodiscard]] std::size_t size() const; ///< bytes of all columns as texts
 
     private:
         friend class Sqlite;
@@ -62,6 +63,9 @@ public:
 
     /// The first number of the first row; 0 if there is none.
     Result<int> number(std::string_view sql, std::initializer_list<Value> values = {});
+
+    /// Whether the file that is open is no longer the one of that name.
+    [[nodiscard]] bool moved() const;
 
     /// SQLite's code of the last error.
     [[nodiscard]] int error_code() const;

@@ -52,6 +52,23 @@ class Absent(BrokerCase):
         self.assert_refused(manager, broker.socket, "No such file or directory", "1 s")
         self.assertEqual(manager.status(), GIVEN_UP)
 
+    def test_accepts_and_is_silent(self):
+        """It says that we are connected, and then nothing."""
+        path = self.scratch / "silent.sock"
+        self.impatient()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            path.chmod(0o777)
+            listener.listen()
+            config = self.prefix.configure({"one": "Thing"}, run_as_user="everest", mqtt_broker_socket_path=str(path))
+            manager = self.start(self.prefix, config)
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.send(bytes([0x20, 3, 0, 0, 0]))  # CONNACK of MQTT 5: success, no properties
+                self.assert_refused(manager, path, "no answer", "1 s")
+        self.assertEqual(manager.status(), GIVEN_UP)
+
     def test_left_over_socket(self):
         """The file is there, nobody listens."""
         broker = Broker(self)

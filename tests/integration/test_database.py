@@ -168,6 +168,72 @@ class Trust(Databases):
         self.assertEqual(manager.stop(), 0)
 
 
+class Hostile(Databases):
+    """What a module can make of a file of its own user."""
+
+    def setUp(self):
+        super().setUp()
+        self.configure(run_as_user="everest")
+
+    def test_trigger(self):
+        """It never ends, and the manager goes on nevertheless."""
+        manager = self.run_manager("--db", self.file)
+        self.query("CREATE TRIGGER T AFTER UPDATE ON CONFIGURATION BEGIN DELETE FROM CONFIG_META WHERE ID IN (WITH "
+                   "RECURSIVE N(X) AS (SELECT 1 UNION ALL SELECT X + 1 FROM N) SELECT X FROM N WHERE X < 0); END")
+        self.assertEqual(self.set("17", "level"), ("Ok", "Accepted", ""))
+        self.assertEqual(manager.stop(), 0)
+
+    def test_too_much(self):
+        """Refused before it takes memory."""
+        self.seeded(run_as_user="everest")
+        original = self.file.read_bytes()
+        for sql, text in {
+            "UPDATE CONFIGURATION SET VALUE = printf('%.*c', 20000000, 'x')": "too big",
+            "UPDATE MODULE SET CAPABILITIES = printf('%.*c', 5000000, '[')": "which is no list",
+            "UPDATE MODULE SET CAPABILITIES = '[' || replace(printf('%.*c', 100000, ','), ',', '[],') || '[]]'":
+                "which is no list",
+            "WITH RECURSIVE N(X) AS (SELECT 1 UNION ALL SELECT X + 1 FROM N WHERE X < 110000) INSERT INTO CONFIGURATION "
+            "SELECT 0, 'p' || X, 'two', '!module', '1', 0, 3, NULL, NULL FROM N": "100,000 rows",
+        }.items():
+            with self.subTest(text):
+                self.file.write_bytes(original)
+                self.query(sql)
+                self.assert_refused(self.start(self.prefix, self.config, "--db", self.file), self.file, text)
+
+    def test_another_in_its_place(self):
+        """What is answered as stored is in the file of that name."""
+        manager = self.run_manager("--db", self.file)
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+        other = self.file.with_name("other")
+        shutil.copyfile(self.file, other)
+        os.chown(other, self.everest.pw_uid, self.everest.pw_gid)
+        other.rename(self.file)
+        self.assertEqual(self.set("17", "level"), ("Ok", "Accepted", ""))
+        self.assertEqual(self.query("SELECT VALUE FROM CONFIGURATION WHERE MODULE_ID = 'two' AND "
+                                    "PARAMETER_NAME = 'level'"), [("17",)])
+        self.file.unlink()
+        self.assertEqual(self.set("18", "level")[:2], ("Ok", "Rejected"))
+        self.assertEqual(manager.stop(), 0)
+
+    def test_pipe_beside_it(self):
+        """SQLite would wait for its other end."""
+        self.seeded(run_as_user="everest")
+        os.mkfifo(f"{self.file}-journal")
+        self.give()
+        self.assert_refused_untouched("everest.db-journal, which is not a regular file")
+
+    def test_values_that_the_next_start_would_refuse(self):
+        manager = self.run_manager("--db", self.file)
+        self.assertEqual(self.set("x" * 1_000_000, "label"), ("Ok", "RebootRequired", ""))
+        self.assertEqual(self.set("x" * 1_000_000, "label", None, "one", origin="one"),
+                         ("Ok", "Rejected", "Failed to persist change"))
+        manager.wait_for_log("would hold more than 2 MB of values")
+        self.assertEqual(self.set("17", "level"), ("Ok", "Accepted", ""))
+        self.assertEqual(manager.stop(), 0)
+        self.run_manager("--db", self.file)
+        self.assertEqual(len(self.told()["label"]), 1_000_000)
+
+
 class Odd(Databases):
     def setUp(self):
         super().setUp()

@@ -98,6 +98,44 @@ class Overlay(Parameters):
         self.run_manager()
         self.assertEqual(self.told(), {"level": 17.5, "label": "true \"\u00e9\"", "speed": 7})
 
+    def test_every_character(self):
+        """JSON allows more of them than YAML, and a file that cannot be read takes all other values with it."""
+        self.configure(run_as_user="everest")
+        self.give_overlay()
+        odd = "".join(map(chr, range(1, 0xa1))) + "a\u2028 \u2029b\ud7ff\ue000\ufefe\ufeff\ufffd\ufffe\uffff\U0001f600"
+        manager = self.run_manager()
+        for value in ("\x7f", "\x80", "a\x85 b", "\ufeff", "\uffff", odd):
+            self.assertEqual(self.set("17", "level"), ("Ok", "Accepted", ""))
+            self.assertEqual(self.set(value, "label"), ("Ok", "RebootRequired", ""))
+            self.assertEqual(self.set("18", "level"), ("Ok", "Accepted", ""), ascii(value))
+            self.assertEqual(manager.stop(), 0)
+            manager = self.run_manager()
+            self.assertEqual(self.told(), {"level": 18.0, "label": value, "speed": 3})
+
+    def test_it_stays_small(self):
+        """Each change reads and writes all of it."""
+        self.configure(run_as_user="everest")
+        self.give_overlay()
+        manager = self.run_manager()
+        large = "x" * 1_000_000
+        self.assertEqual(self.set(large, "label"), ("Ok", "RebootRequired", ""))
+        self.assertEqual(self.set(large, "label", None, "one", origin="one")[1], "Rejected")
+        manager.wait_for_log("would become larger than 2 MB")
+        self.assertEqual(self.set("17", "level"), ("Ok", "Accepted", ""))
+
+    def test_large_ones_that_wait(self):
+        """Of changes that wait for a silent module, a number of bytes is kept."""
+        self.configure(run_as_user="everest")
+        self.give_overlay()
+        self.prefix.behave(two={"set": "silence"})
+        self.run_manager()
+        request = {"type": "Set", "origin": "one", "request": {"value": "18".rjust(1_000_000),
+                                                               "identifier": self.identifier("level")}}
+        for _ in range(18):
+            self.observer.publish(REQUESTS, envelope("ConfigurationRequest", request))
+        answer = self.observer.wait("everest/modules/one/response", accept=lambda one: "Too many" in one["payload"])
+        self.assertEqual(json.loads(answer["payload"])["data"]["response"]["status"], "Rejected")
+
     def test_refusals_store_nothing(self):
         self.configure(run_as_user="everest")
         overlay = self.give_overlay()

@@ -132,6 +132,14 @@ class Reload(harness.Case):
         self.assertEqual(int(before["CapBnd"], 16) & ~net_raw, int(after["CapBnd"], 16))
         self.assertEqual(after["CapPrm"], after["CapBnd"])
 
+    def test_who_only_says_so_is_filtered(self):
+        """`--reloaded` by hand, with no more capabilities than are needed: there is no filter yet."""
+        self.prefix.install(harness.MANAGER, "bin/real")
+        self.prefix.write("bin/manager", "#!/bin/sh\nexec setpriv --bounding-set -all,+setuid,+setgid,+setpcap,+kill "
+                          f"{self.prefix.path}/bin/real \"$@\" --reloaded\n", 0o755)
+        self.begin()
+        self.assertEqual(self.privileges()["Seccomp_filters"], "1")
+
     def test_a_file_that_others_may_write_is_refused(self):
         self.begin()
         os.chmod(self.prefix.path / "bin/manager", 0o777)

@@ -38,6 +38,15 @@ TEST_CASE("nesting and size are bounded")
     CHECK_FALSE(parse_untrusted(nested(65)));
     CHECK_FALSE(parse_untrusted(nested(400000)));
     CHECK_FALSE(parse_untrusted(std::string(500000, '{')));
+    const auto wide = [](std::size_t values) {
+        std::string text = "[1";
+        for (; values > 1; --values)
+            text += ",1";
+        return text + ']';
+    };
+    CHECK(parse_untrusted(wide(most_values)));
+    CHECK_FALSE(parse_untrusted(wide(most_values + 1)));
+    CHECK(parse_untrusted("\"" + std::string(most_values + 1, ',') + '"'));
     CHECK(parse_untrusted("\"" + std::string(1000, '[') + "\""));
     CHECK(parse_untrusted("[\"\\\"" + std::string(100, '[') + "\"]"));
     CHECK_FALSE(parse_untrusted("\"" + std::string(largest_payload, 'x') + "\""));
