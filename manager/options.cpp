@@ -189,6 +189,7 @@ Options parse_options(int argc, char** argv)
     refuse_values_of_flags(app);
     try {
         app.parse(argc, argv);
+    options.load.reloaded = options.reloaded;
     } catch (const CLI::Success& success) {
         std::exit(app.exit(success));
     } catch (const CLI::ExtrasError& error) {

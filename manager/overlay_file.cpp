@@ -6,6 +6,7 @@
 #include "launcher/errno_text.hpp"
 
 #include <cerrno>
+#include <optional>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -22,12 +23,26 @@ tl::unexpected<std::string> failure(const fs::path& path, const char* what, int 
     return tl::unexpected(path.string() + ": could not " + what + ": " + errno_text(error));
 }
 
+/// The mode of the overlay that is replaced; that of a new one is the configuration's, so that a reload can read it.
+std::optional<mode_t> mode_for(const fs::path& overlay, const fs::path& config_file)
+{
+    struct stat status
+    {};
+    if (::stat(overlay.c_str(), &status) == 0)
+        return status.st_mode & 0777U;
+    if (::stat(config_file.c_str(), &status) == 0)
+        return (status.st_mode & 0666U) | S_IRUSR | S_IWUSR;
+    return std::nullopt;
+}
+
 /// A new file under a name that is nobody's; gone again unless it was given another.
 class Draft
 {
 public:
-    explicit Draft(const fs::path& final_path)
-        : path_(final_path.parent_path() / ("." + final_path.filename().string() + ".new")), final_(final_path)
+    Draft(const fs::path& final_path, std::optional<mode_t> mode)
+        : path_(final_path.parent_path() / ("." + final_path.filename().string() + ".new")),
+          final_(final_path),
+          mode_(mode)
     {}
     Draft(const Draft&) = delete;
     Draft& operator=(const Draft&) = delete;
@@ -44,9 +59,7 @@ public:
         file_ = FileDescriptor{::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, usual_mode)};
         if (!file_)
             return failure(path_, "create it", errno);
-        struct stat former
-        {};
-        if (::stat(final_.c_str(), &former) == 0 && ::fchmod(file_.get(), former.st_mode & 0777U) != 0)
+        if (mode_ && ::fchmod(file_.get(), *mode_) != 0)
             return failure(path_, "set its mode", errno);
         while (!text.empty()) {
             const auto count = ::write(file_.get(), text.data(), text.size());
@@ -73,6 +86,7 @@ public:
 private:
     fs::path path_;
     fs::path final_;
+    std::optional<mode_t> mode_;
     FileDescriptor file_;
 };
 
@@ -101,6 +115,7 @@ nlohmann::json& object_at(nlohmann::json& parent, const std::string& key)
 OverlayFile::OverlayFile(const config::Configuration& configuration)
     : path_(configuration.settings.config_file.parent_path() / "user-config" /
             configuration.settings.config_file.filename()),
+      config_file_(configuration.settings.config_file),
       links_refused_(config::values_only(configuration))
 {
     std::error_code error;
@@ -142,7 +157,7 @@ tl::expected<void, std::string> OverlayFile::replace(const std::string& text) co
         return tl::unexpected(path_.string() + ": would become larger than 16 MB");
     if (auto made = make_directory(path_.parent_path()); !made)
         return made;
-    Draft draft{path_};
+    Draft draft{path_, mode_for(path_, config_file_)};
     auto done = draft.write(text);
     return done ? draft.take_the_name() : done;
 }
