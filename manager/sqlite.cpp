@@ -138,11 +138,6 @@ tl::unexpected<std::string> Sqlite::failure() const
     return tl::unexpected(sentence(sqlite3_errmsg(handle_.get()), sqlite3_extended_errcode(handle_.get())));
 }
 
-int Sqlite::error_code() const
-{
-    return sqlite3_errcode(handle_.get()) & 0xff;
-}
-
 Sqlite::Result<void> Sqlite::run(std::string_view sql, std::initializer_list<Value> values, const RowHandler& handler)
 {
     sqlite3_stmt* prepared = nullptr;

@@ -63,9 +63,6 @@ public:
     /// The first number of the first row; 0 if there is none.
     Result<int> number(std::string_view sql, std::initializer_list<Value> values = {});
 
-    /// SQLite's code of the last error.
-    [[nodiscard]] int error_code() const;
-
 private:
     struct Close
     {
