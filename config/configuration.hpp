@@ -114,6 +114,7 @@ struct LoadOptions
     std::optional<std::string> everest_prefix;      ///< `--mqtt_everest_prefix`
     std::set<std::string> standalone;               ///< `--standalone`
     std::set<std::string> ignore;                   ///< `--ignore`
+    bool reloaded = false;                          ///< modules run with what was read before
     std::map<std::string, std::string> environment; ///< the process's environment
     std::string database;                           ///< `--db`, for messages
     ReadDatabase read_database;                     ///< none: the database has no say
@@ -132,6 +133,7 @@ struct PlanOptions
     int landlock_abi = 0;              ///< the kernel's (launcher/landlock.hpp); 0: none
     launcher::Delegation delegation;   ///< of this process
     bool prefix_output = false;
+    bool reloaded = false;   ///< a launcher executes this, which has given up what it did not need
     bool checking = false;   ///< `--check`: users and programs that are missing on this machine are warnings
     uid_t trusted_owner = 0; ///< `--trust-files-of`
     std::map<std::string, std::string> environment;

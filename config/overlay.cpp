@@ -100,6 +100,18 @@ void drop_settings(Workspace& work, Node& overlay)
     std::erase_if(overlay.members, [](const Member& m) { return m.key == "settings"; });
 }
 
+/// A start goes on without it; a reload would take back what the modules have set.
+void report_unusable(Workspace& work, const std::filesystem::path& path)
+{
+    const Location place{path.string(), 0, 0, 0};
+    if (work.options.reloaded)
+        work.diagnostics.error(place, "the overlay is unusable, and without it its values would be lost",
+                               "repair it, or restart instead of reloading: the launcher reads as root without "
+                               "privileges");
+    else
+        work.diagnostics.warning(place, "the overlay is unusable and is ignored", "repair it");
+}
+
 } // namespace
 
 void apply_overlay(Workspace& work)
@@ -118,7 +130,7 @@ void apply_overlay(Workspace& work)
     auto overlay = load_yaml(path, found, untrusted ? Links::refused : Links::followed);
     work.diagnostics.append_as_warnings(found);
     if (!overlay) {
-        work.diagnostics.warning({path.string(), 0, 0, 0}, "the overlay is unusable and is ignored", "repair it");
+        report_unusable(work, path);
         return;
     }
     if (untrusted)

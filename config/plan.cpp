@@ -292,7 +292,9 @@ private:
             complain(origin, what + ", which belay.yaml does not allow", "remove it here or allow it there");
         if ((options_.held & bit(number)) == 0)
             complain(origin, what + ", which this process does not hold and so cannot grant",
-                     "start as root (with the capability in CapabilityBoundingSet=), or remove it from the module");
+                     options_.reloaded ? "restart instead of reloading: the launcher has given up what no module had"
+                                       : "start as root (with the capability in CapabilityBoundingSet=), or remove it "
+                                         "from the module");
         return bit(number);
     }
 

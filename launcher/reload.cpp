@@ -57,7 +57,7 @@ Reload::Reload(const Invocation& invocation)
     environment_.push_back(nullptr);
 }
 
-std::vector<char*> Reload::arguments_with(std::vector<const char*> more) const
+std::vector<char*> Reload::arguments_with(const std::vector<const char*>& more) const
 {
     auto result = pointers(invocation_.arguments);
     for (const auto* argument : more)

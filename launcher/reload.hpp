@@ -34,7 +34,7 @@ public:
     [[nodiscard]] int execute() noexcept;
 
 private:
-    [[nodiscard]] std::vector<char*> arguments_with(std::vector<const char*> more) const;
+    [[nodiscard]] std::vector<char*> arguments_with(const std::vector<const char*>& more) const;
 
     const Invocation& invocation_;
     std::vector<char*> environment_;

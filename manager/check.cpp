@@ -6,6 +6,7 @@
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
 #include "manager/handover.hpp"
+#include "manager/log.hpp"
 #include "manager/trust_check.hpp"
 
 #include <cerrno>
@@ -58,11 +59,6 @@ bool use_color()
 {
     const char* no_color = std::getenv("NO_COLOR");
     return ::isatty(STDERR_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
-}
-
-std::string counted(std::size_t count, const std::string& what)
-{
-    return std::to_string(count) + ' ' + what + (count == 1 ? "" : "s");
 }
 
 /// As a start would judge; warnings, because files may get other owners when they are installed.
@@ -143,6 +139,7 @@ int check(const config::Configuration& configuration, const Options& options, co
                                          .landlock_abi = launcher::landlock_abi(),
                                          .delegation = launcher::find_delegation(),
                                          .prefix_output = false,
+                                         .reloaded = false,
                                          .checking = true,
                                          .trusted_owner = owner.value_or(uid_t{0}),
                                          .environment = options.load.environment},

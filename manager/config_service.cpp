@@ -2,6 +2,7 @@
 #include "manager/config_service.hpp"
 
 #include "manager/access.hpp"
+#include "manager/json_guard.hpp"
 #include "manager/log.hpp"
 #include "manager/topics.hpp"
 
@@ -24,15 +25,6 @@ const std::string* text(const nlohmann::json& object, const char* key)
 {
     const auto found = object.is_object() ? object.find(key) : object.end();
     return found != object.end() && found->is_string() ? &found->get_ref<const std::string&>() : nullptr;
-}
-
-const nlohmann::json& member(const nlohmann::json& object, const char* key)
-{
-    static const nlohmann::json none;
-    if (!object.is_object())
-        return none;
-    const auto found = object.find(key);
-    return found != object.end() ? *found : none;
 }
 
 std::optional<ParameterName> parse_identifier(const nlohmann::json& object)
@@ -67,7 +59,7 @@ std::string unknown_parameter(const ParameterName& parameter)
 /// In a `module_config`.
 const nlohmann::json* find_in(const nlohmann::json& config, const ParameterName& wanted)
 {
-    const auto& list = member(member(config, "configuration_parameters"), wanted.implementation.c_str());
+    const auto& list = member(member(config, "configuration_parameters"), wanted.implementation);
     for (const auto& parameter : list)
         if (const auto* name = text(parameter, "name"); name != nullptr && *name == wanted.name)
             return &parameter;
@@ -227,8 +219,10 @@ ConfigService::Answer ConfigService::set_answer(const Change& change, std::strin
 {
     auto answer =
         finish(change.origin, {status, status_info, "Set", {{"status", set_status}, {"status_info", set_status_info}}});
-    if (set_status != "Rejected")
-        answer.refusal.clear();
+    const auto& [module, implementation, name] = change.parameter;
+    answer.refusal = set_status == "Rejected" ? '`' + change.origin + "` asks to set `" + printable(name) + "` of `" +
+                                                    printable(module) + "`: " + status_info
+                                              : std::string{};
     return answer;
 }
 

@@ -17,16 +17,16 @@ tl::expected<void, std::string> DatabaseStore::prepare(spdlog::logger& log)
     const bool nothing_to_keep = !configuration_.from_database && configuration_.settings.config_file.empty();
     if (nothing_to_keep)
         return {};
+    if (configuration_.from_database)
+        log.info("the modules are those of the database {}", file_.string());
     if (auto opened = open(); !opened) {
         if (!configuration_.from_database)
             return opened;
         log.warn("{}; until then, parameters cannot be changed at run time", opened.error());
         return {};
     }
-    if (configuration_.from_database) {
-        log.info("the modules are those of the database {}", file_.string());
+    if (configuration_.from_database)
         return {};
-    }
     if (const auto written = database_->replace_modules(configuration_); !written)
         return tl::unexpected(file_.string() + ": " + written.error());
     log.info("{} is put into the database {}", configuration_.settings.config_file.string(), file_.string());

@@ -69,13 +69,6 @@ std::string_view own_id(std::string_view topic)
     return topic.substr(before.size(), topic.size() - before.size() - after.size());
 }
 
-const json& member(const json& object, const char* key)
-{
-    static const json none;
-    const auto found = object.is_object() ? object.find(key) : object.end();
-    return found != object.end() ? *found : none;
-}
-
 /// One parameter list as a map from names to values.
 json values_of(const json& parameters, bool typed)
 {

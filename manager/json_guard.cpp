@@ -47,6 +47,13 @@ tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view 
     return value;
 }
 
+const nlohmann::json& member(const nlohmann::json& object, std::string_view key)
+{
+    static const nlohmann::json none;
+    const auto found = object.is_object() ? object.find(key) : object.end();
+    return found != object.end() ? *found : none;
+}
+
 std::string serialize(const nlohmann::json& value)
 {
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -43,6 +43,12 @@ int complain(const std::string& why)
     return 1;
 }
 
+/// While a reload is judged, the modules run.
+std::string nothing_done(const Options& options)
+{
+    return options.judge ? "nothing was changed: " : "nothing was started: ";
+}
+
 Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
 {
     launcher::CapabilitySets held;
@@ -58,18 +64,19 @@ Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuratio
                                    .landlock_abi = launcher::landlock_abi(),
                                    .delegation = launcher::find_delegation(),
                                    .prefix_output = ::isatty(STDERR_FILENO) == 1,
+                                   .reloaded = options.reloaded,
                                    .checking = false,
                                    .trusted_owner = *owner,
                                    .environment = options.load.environment},
                                   diagnostics);
     print(diagnostics);
     if (!plan)
-        return tl::unexpected("nothing was started: " + summary(diagnostics));
+        return tl::unexpected(nothing_done(options) + summary(diagnostics));
     return std::move(*plan);
 }
 
 Result<void> check_trust(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-                         const std::string& launcher)
+                         const Options& options, const std::string& launcher)
 {
     if (!plan.trust_rule)
         return {};
@@ -78,9 +85,9 @@ Result<void> check_trust(const config::Configuration& configuration, const launc
         std::fprintf(stderr, "error: %s\n", sentence.c_str());
     if (untrusted.empty())
         return {};
-    return tl::unexpected<std::string>(
-        "nothing was started: with run_as_user, only files that nobody but root can write decide who gets which "
-        "privileges (a developer may give --trust-files-of USER)");
+    return tl::unexpected(nothing_done(options) +
+                          "with run_as_user, only files that nobody but root can write decide who gets which "
+                          "privileges (a developer may give --trust-files-of USER)");
 }
 
 /// Nothing but a file is waited for or emptied.
@@ -170,7 +177,7 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     const auto launcher = find_launcher();
     if (!launcher)
         return tl::unexpected(launcher.error());
-    if (const auto trusted = check_trust(configuration, *plan, *launcher); !trusted)
+    if (const auto trusted = check_trust(configuration, *plan, options, *launcher); !trusted)
         return tl::unexpected(trusted.error());
     if (const auto possible = check_new_privileges(*plan); !possible)
         return tl::unexpected(possible.error());

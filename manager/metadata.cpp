@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/metadata.hpp"
 
+#include "manager/json_guard.hpp"
+
 namespace belay::manager {
 
 namespace {
@@ -23,14 +25,6 @@ nlohmann::json settings_of(const config::Settings& settings)
             {"telemetry_enabled", settings.telemetry_enabled},
             {"validate_schema", settings.validate_schema},
             {"forward_exceptions", settings.forward_exceptions}};
-}
-
-/// The member; null if there is none.
-const nlohmann::json& member(const nlohmann::json& object, const std::string& key)
-{
-    static const nlohmann::json none;
-    const auto found = object.find(key);
-    return found == object.end() ? none : *found;
 }
 
 /// Module name → implementation → interface.

@@ -34,10 +34,14 @@ constexpr const char* examples = R"(Examples:
       and write what modules will be told
   manager --config charger.yaml --standalone evse
       wait for `evse`, which is started by hand
+  manager --config charger.yaml --db charger.db
+      keep what modules set at run time in a database
 
-Exit codes: 0 stopped on request, or valid; 1 anything else, explained on
-standard error. Environment: MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override
-the broker; NO_COLOR.)";
+Without --config and --db it starts PREFIX/etc/everest/default.yaml. Signals:
+SIGINT and SIGTERM stop all modules in order, a second one kills them; SIGHUP
+reloads the configuration if it is valid. Exit codes: 0 stopped on request, or
+valid; 1 anything else, explained on standard error. Environment:
+MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override the broker; NO_COLOR.)";
 
 [[noreturn]] void refuse(const std::string& message)
 {
@@ -83,7 +87,7 @@ void add_everest_options(CLI::App& app, Options& options, Raw& raw)
     app.add_flag("--db-init", raw.database_init, "Deprecated: has no effect");
     app.add_flag("--reset-from-yaml", options.reset_from_yaml, "Fill the database from --config again");
     app.add_flag("--into-idle", options.into_idle, "Start no module; answer configuration requests");
-    app.add_flag("--idle-on-failure", options.idle_on_failure, "Stay where there is nothing to start");
+    app.add_flag("--idle-on-failure", options.idle_on_failure, "Become idle if there is nothing more to start");
     app.add_flag("--recover-module-crashes", options.recover_module_crashes,
                  "Start all again after a crash, at most 3 times");
     app.add_flag("--check", options.check, "Validate the configuration and exit");
@@ -119,6 +123,19 @@ void refuse_values_of_flags(CLI::App& app)
             option->disable_flag_override()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
 }
 
+/// The first flag that was given a value.
+std::string explain_value(const CLI::App& app, int argc, char** argv)
+{
+    for (int i = 1; i < argc; ++i) {
+        const std::string argument = argv[i];
+        const auto name = argument.substr(0, argument.find('='));
+        const auto* option = name == argument ? nullptr : app.get_option_no_throw(name);
+        if (option != nullptr && option->get_expected_max() == 0)
+            return '`' + name + "` takes no value; leave it out where it is not wanted";
+    }
+    return {};
+}
+
 /// The first option that `app` does not have, and the one that was probably meant.
 std::string explain_unknown(const CLI::App& app, int argc, char** argv)
 {
@@ -129,6 +146,8 @@ std::string explain_unknown(const CLI::App& app, int argc, char** argv)
     for (int i = 1; i < argc; ++i) {
         const std::string argument = argv[i];
         const auto name = argument.substr(0, argument.find('='));
+        if (name.size() > 1 && name[0] == '-' && name[1] != '-' && name[1] != 's' && name[1] != 'h')
+            return "unknown option `" + name + '`';
         if (name.size() > 2 && name.starts_with("--") && std::ranges::count(names, name) == 0) {
             const auto best = config::nearest(name, names);
             return "unknown option `" + name + '`' + (best.empty() ? "" : "; did you mean `" + best + "`?");
@@ -170,6 +189,7 @@ Options combine(Options options, Raw raw)
     options.load.environment = environment_of_this_process();
     options.load.program_prefix = prefix_of_this_program();
     options.load.recover_module_crashes = options.recover_module_crashes;
+    options.load.reloaded = options.reloaded;
     return options;
 }
 
@@ -195,7 +215,8 @@ Options parse_options(int argc, char** argv)
         const auto unknown = explain_unknown(app, argc, argv);
         refuse((unknown.empty() ? error.what() : unknown) + "; see --help");
     } catch (const CLI::ParseError& error) {
-        refuse(std::string{error.what()} + "; see --help");
+        const auto value = explain_value(app, argc, argv);
+        refuse((value.empty() ? error.what() : value) + "; see --help");
     }
     std::ranges::copy_if(std::span{argv, static_cast<std::size_t>(argc)}, std::back_inserter(options.arguments),
                          [](std::string_view argument) { return argument != "--reloaded" && argument != "--judge"; });

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -26,12 +27,26 @@ tl::unexpected<std::string> failure(const fs::path& path, const char* what, int 
     return tl::unexpected(path.string() + ": could not " + what + ": " + errno_text(error));
 }
 
+/// The mode of the overlay that is replaced; that of a new one is the configuration's, so that a reload can read it.
+std::optional<mode_t> mode_for(const fs::path& overlay, const fs::path& config_file)
+{
+    struct stat status
+    {};
+    if (::stat(overlay.c_str(), &status) == 0)
+        return status.st_mode & 0777U;
+    if (::stat(config_file.c_str(), &status) == 0)
+        return (status.st_mode & 0666U) | S_IRUSR | S_IWUSR;
+    return std::nullopt;
+}
+
 /// A new file under a name that is nobody's; gone again unless it was given another.
 class Draft
 {
 public:
-    explicit Draft(const fs::path& final_path)
-        : path_(final_path.parent_path() / ("." + final_path.filename().string() + ".new")), final_(final_path)
+    Draft(const fs::path& final_path, std::optional<mode_t> mode)
+        : path_(final_path.parent_path() / ("." + final_path.filename().string() + ".new")),
+          final_(final_path),
+          mode_(mode)
     {}
     Draft(const Draft&) = delete;
     Draft& operator=(const Draft&) = delete;
@@ -48,9 +63,7 @@ public:
         file_ = FileDescriptor{::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, usual_mode)};
         if (!file_)
             return failure(path_, "create it", errno);
-        struct stat former
-        {};
-        if (::stat(final_.c_str(), &former) == 0 && ::fchmod(file_.get(), former.st_mode & 0777U) != 0)
+        if (mode_ && ::fchmod(file_.get(), *mode_) != 0)
             return failure(path_, "set its mode", errno);
         while (!text.empty()) {
             const auto count = ::write(file_.get(), text.data(), text.size());
@@ -77,6 +90,7 @@ public:
 private:
     fs::path path_;
     fs::path final_;
+    std::optional<mode_t> mode_;
     FileDescriptor file_;
 };
 
@@ -84,8 +98,13 @@ private:
 tl::expected<void, std::string> make_directory(const fs::path& directory)
 {
     constexpr mode_t mode = 0755;
-    if (::mkdir(directory.c_str(), mode) != 0)
-        return errno == EEXIST ? tl::expected<void, std::string>{} : failure(directory, "create it", errno);
+    if (::mkdir(directory.c_str(), mode) != 0) {
+        if (errno == EEXIST)
+            return {};
+        const auto& failed = failure(directory, "create it", errno);
+        return tl::unexpected(failed.value() + "; `install -d -o USER " + directory.string() +
+                              "`, with the user of the manager, makes it possible");
+    }
     const FileDescriptor above{::open(directory.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!above || ::fsync(above.get()) != 0)
         return failure(directory.parent_path(), "write it to the medium", errno);
@@ -154,6 +173,7 @@ nlohmann::json& object_at(nlohmann::json& parent, const std::string& key)
 OverlayFile::OverlayFile(const config::Configuration& configuration)
     : path_(configuration.settings.config_file.parent_path() / "user-config" /
             configuration.settings.config_file.filename()),
+      config_file_(configuration.settings.config_file),
       links_refused_(config::values_only(configuration))
 {
     std::error_code error;
@@ -166,12 +186,12 @@ tl::expected<void, std::string> OverlayFile::prepare(spdlog::logger& log)
 {
     const auto directory = path_.parent_path();
     std::error_code error;
-    const auto& written = fs::exists(directory, error) ? directory : directory.parent_path();
-    if (::faccessat(AT_FDCWD, written.c_str(), W_OK, AT_EACCESS) != 0)
+    // Where there is none, nobody may want to change anything; if a module does, the error tells what to do.
+    if (fs::exists(directory, error) && ::faccessat(AT_FDCWD, directory.c_str(), W_OK, AT_EACCESS) != 0)
         log.warn(
             "parameters cannot be changed at run time: {}: {}; `install -d -o USER {}` makes it possible, with the "
             "user of the manager",
-            written.string(), errno_text(errno), directory.string());
+            directory.string(), errno_text(errno), directory.string());
     return {};
 }
 
@@ -193,7 +213,7 @@ tl::expected<void, std::string> OverlayFile::replace(const std::string& text) co
 {
     if (auto made = make_directory(path_.parent_path()); !made)
         return made;
-    Draft draft{path_};
+    Draft draft{path_, mode_for(path_, config_file_)};
     auto done = draft.write(text);
     return done ? draft.take_the_name() : done;
 }

@@ -23,6 +23,7 @@ private:
     [[nodiscard]] tl::expected<void, std::string> replace(const std::string& text) const;
 
     std::filesystem::path path_;
+    std::filesystem::path config_file_;
     bool links_refused_;
 };
 

@@ -28,14 +28,10 @@ tl::expected<std::string, std::string_view> read_response(std::string_view paylo
     const auto message = parse_untrusted(payload);
     if (!message)
         return tl::unexpected(message.error());
-    const auto member = [](const nlohmann::json& object, const char* key) {
-        const auto found = object.is_object() ? object.find(key) : object.end();
-        return found == object.end() ? nlohmann::json{} : *found;
-    };
-    const auto data = member(*message, "data");
+    const auto& data = member(*message, "data");
     if (member(*message, "msg_type") != "ConfigurationResponse" || !member(data, "status").is_string())
         return tl::unexpected<std::string_view>("it is no response to a change of a parameter");
-    const auto status = member(member(data, "response"), "status");
+    const auto& status = member(member(data, "response"), "status");
     const bool handled = member(data, "status") == "Ok" && member(data, "type") == "Set" && status.is_string();
     return handled ? status.get<std::string>() : std::string{};
 }

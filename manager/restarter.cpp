@@ -35,8 +35,8 @@ Restarter::Decision Restarter::ended(const End& end)
         return {verdict};
     const auto delay = run.backoff->next(end.ran);
     if (!delay) {
-        log_.error("{}: {} without a stable run {} enough", id, counted(run.policy.burst, "restart"),
-                   run.policy.burst == 1 ? "is" : "are");
+        log_.error("{}: {}{} {} enough", id, counted(run.policy.burst, "restart"),
+                   run.policy.together ? "" : " without a stable run", run.policy.burst == 1 ? "is" : "are");
         return {verdict == Verdict::restart ? Verdict::stop_all : Verdict::exhausted};
     }
     const auto attempt = run.backoff->attempts();

@@ -186,11 +186,6 @@ bool Sqlite::moved() const
     return sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
 }
 
-int Sqlite::error_code() const
-{
-    return sqlite3_errcode(handle_.get()) & 0xff;
-}
-
 Sqlite::Result<void> Sqlite::run(std::string_view sql, std::initializer_list<Value> values, const RowHandler& handler)
 {
     sqlite3_stmt* prepared = nullptr;

@@ -67,9 +67,6 @@ public:
     /// Whether the file that is open is no longer the one of that name.
     [[nodiscard]] bool moved() const;
 
-    /// SQLite's code of the last error.
-    [[nodiscard]] int error_code() const;
-
 private:
     struct Close
     {

@@ -2,7 +2,6 @@
 #include "manager/supervisor.hpp"
 
 #include "manager/endpoint.hpp"
-#include "manager/exit_text.hpp"
 
 #include <csignal>
 #include <cstring>
@@ -17,7 +16,6 @@ namespace {
 constexpr double ns_per_ms = 1e6;
 constexpr auto longest_kill = std::chrono::milliseconds(5000);
 constexpr auto longest_abort = std::chrono::milliseconds(2000);
-constexpr auto longest_flush = std::chrono::milliseconds(1000);
 constexpr auto longest_answer = std::chrono::milliseconds(1000);
 
 /// What a parameter that is set can reach.
@@ -26,6 +24,16 @@ Phase phase_of(State state)
     if (state == State::running)
         return Phase::running;
     return state == State::idle ? Phase::down : Phase::changing;
+}
+
+std::string why_nothing_to_start(const config::Configuration& configuration, const Options& options)
+{
+    const auto& file = configuration.settings.config_file;
+    if (configuration.from_database)
+        return "the database " + options.database + " has none, or all of them are ignored";
+    if (file.empty())
+        return "the database " + options.database + " is empty; give --config, too, to fill it";
+    return "`active_modules` of " + file.string() + " is empty, or all of it is ignored";
 }
 
 } // namespace
@@ -55,8 +63,7 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
 void Supervisor::start()
 {
     if (awaited(configuration_).empty() && !options_.into_idle) {
-        log_->error("there is no module to start: `active_modules` of {} is empty, or all of it is ignored",
-                    configuration_.settings.config_file.string());
+        log_->error("there is no module to start: {}", why_nothing_to_start(configuration_, options_));
         if (!options_.idle_on_failure)
             return apply(Event::give_up);
     }
@@ -300,67 +307,6 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
     }
 }
 
-void Supervisor::recover()
-{
-    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::recover_gracefully
-                                                                             : Event::recover);
-}
-
-void Supervisor::fail()
-{
-    if (lifecycle_.state() == State::initializing)
-        return apply(Event::give_up);
-    const bool gracefully = options_.graceful_shutdown && conversation_.can_ask_to_shut_down();
-    if (lifecycle_.stopping())
-        return;
-    apply(gracefully ? Event::fail_gracefully : Event::fail);
-}
-
-void Supervisor::on_signal(int signal)
-{
-    judge_ended(); // what came first counts first
-    if (repeats_.is_repeat(signal, std::chrono::nanoseconds{monotonic_ns()}))
-        return log_->info("{} received again at once: it counts as one", signal_name(signal));
-    log_->info("{} received", signal_name(signal));
-    told_to_stop_ = told_to_stop_ || signal != SIGHUP;
-    signal == SIGHUP ? reload() : stop();
-}
-
-void Supervisor::stop()
-{
-    const bool reloads = std::exchange(reloads_, false);
-    if (reloads && lifecycle_.ending())
-        return say(status_line(Step::sigint_received)); // what is under way becomes the end
-    if (lifecycle_.stopping())
-        return apply(Event::stop);
-    if (processes_.count() == 0)
-        return apply(Event::stop_idle);
-    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::stop_gracefully : Event::stop);
-}
-
-/// The launcher has made sure that what would be loaded is good.
-void Supervisor::reload()
-{
-    if (lifecycle_.ending())
-        return;
-    reloads_ = true;
-    processes_.launcher().notify(launcher::Notification::reloading);
-    if (lifecycle_.stopping())
-        return log_->info("all modules are being stopped already; then the manager begins anew");
-    if (processes_.count() == 0)
-        return apply(Event::reload_idle);
-    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::reload_gracefully
-                                                                             : Event::reload);
-}
-
-void Supervisor::on_launcher_gone(const std::string& why)
-{
-    if (finished_)
-        return;
-    log_->critical("the launcher is gone: {}", why);
-    begin_finish(1);
-}
-
 pid_t Supervisor::pid_of(const std::string& id)
 {
     return processes_.pid_of(id);
@@ -374,30 +320,6 @@ void Supervisor::on_spawned_ready()
 void Supervisor::on_all_ready()
 {
     apply(Event::all_ready);
-}
-
-void Supervisor::begin_finish(int code)
-{
-    exit_code_ = code;
-    deadline_.disarm();
-    if (!conversation_.connected())
-        return finish();
-    finish_deadline_.arm(longest_flush);
-    conversation_.flush();
-}
-
-void Supervisor::finish()
-{
-    if (std::exchange(finished_, true))
-        return;
-    conversation_.disconnect();
-    processes_.drain_output();
-    const bool reloads = reloads_ && exit_code_ == 0;
-    if (!reloads)
-        say(status_line(Step::manager_exiting));
-    status_fifo_.close();
-    processes_.launcher().finish(exit_code_, reloads ? launcher::After::reload : launcher::After::exit);
-    loop_.exit(exit_code_);
 }
 
 } // namespace belay::manager

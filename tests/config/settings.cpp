@@ -185,7 +185,7 @@ TEST_CASE("a prefix under which no message could be sent is refused")
     for (const auto* bad : {"everest/+", "#", "a#b/", "$SYS/everest", "$share/a/b"}) {
         CAPTURE(bad);
         CHECK_FALSE(prefix.load(std::string{"settings: {mqtt_everest_prefix: '"} + bad + "'}\n"));
-        CHECK_THAT(prefix.text(), Catch::Contains("etc/everest/c.yaml:1:34: error: ") && Catch::Contains(bad));
+        CHECK_THAT(prefix.text(), Catch::Contains("etc/everest/c.yaml:1:33: error: ") && Catch::Contains(bad));
         LoadOptions options;
         options.everest_prefix = bad;
         CHECK_FALSE(prefix.load("{}\n", options));

@@ -142,6 +142,7 @@ class Crash(Case):
     def test_exhausted(self):
         lines = self.crash_four_times()
         self.check(lines + ["MANAGER_EXITING"], 1)
+        self.assertIn("example_user: 3 restarts are enough", self.manager.log)
 
     def test_exhausted_and_idle(self):
         lines = self.crash_four_times("--idle-on-failure")

@@ -114,6 +114,35 @@ class Reload(harness.Case):
         self.assertIn("CAP_NET_RAW", self.manager.log)
         self.assertEqual((self.privileges(), self.manager.status()), (before, START))
 
+    def test_the_remedy_for_a_capability(self):
+        self.begin()
+        self.configure({"store": {"module": "Thing", "capabilities": ["CAP_NET_RAW"]}})
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("the configuration was refused as explained above")
+        self.assertIn("restart instead of reloading", self.manager.log)
+        self.assertIn("nothing was changed", self.manager.log)
+        self.assertNotIn("nothing was started", self.manager.log)
+
+    def test_what_was_set_stays(self):
+        """The launcher reads what the manager's user has written, and has no privilege to."""
+        directory = self.prefix.configs / "user-config"
+        directory.mkdir()
+        os.chown(directory, self.everest.pw_uid, self.everest.pw_gid)
+        identifier = {"module_id": "store", "configuration_parameter_name": "level"}
+        self.begin()
+        answer = self.observer.ask({"type": "Set", "origin": "store",
+                                    "request": {"identifier": identifier, "value": "17.5"}})
+        self.assertEqual(answer["response"]["status"], "Accepted")
+        self.reload()
+        answer = self.observer.ask({"type": "Get", "origin": "store",
+                                    "request": {"type": "Value", "identifier": identifier}})
+        self.assertEqual(answer["response"]["data"]["value"], 17.5)
+        (directory / "charger.yaml").chmod(0o600)
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("the configuration was refused as explained above")
+        self.assertIn("without it its values would be lost", self.manager.log)
+        self.assertEqual(self.manager.status(), START + RELOAD + START)
+
     def test_a_sandbox_that_takes_more(self):
         self.begin()
         self.prefix.write("etc/everest/belay.yaml", "modules: {'*': {sandbox: {private_tmp: true}}}")

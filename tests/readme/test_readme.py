@@ -24,7 +24,7 @@ def commands():
 
 def examples_of_belay_yaml():
     text = (SOURCE / "README.md").read_text()
-    return re.findall(r"^```yaml\n(modules:\n.*?)^```$", text, re.M | re.S)
+    return re.findall(r"^```yaml\n((?:modules|broker):\n.*?)^```$", text, re.M | re.S)
 
 
 class Readme(unittest.TestCase):
