@@ -101,9 +101,8 @@ tl::expected<void, std::string> make_directory(const fs::path& directory)
     if (::mkdir(directory.c_str(), mode) != 0) {
         if (errno == EEXIST)
             return {};
-        const auto& failed = failure(directory, "create it", errno);
-        return tl::unexpected(failed.value() + "; `install -d -o USER " + directory.string() +
-                              "`, with the user of the manager, makes it possible");
+        return tl::unexpected(failure(directory, "create it", errno).value() + "; `install -d -o USER " +
+                              directory.string() + "`, with the user of the manager, makes it possible");
     }
     const FileDescriptor above{::open(directory.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!above || ::fsync(above.get()) != 0)
