@@ -6,6 +6,7 @@
 #include "manager/log.hpp"
 #include "manager/topics.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace belay::manager {
@@ -68,9 +69,10 @@ const nlohmann::json* find_in(const nlohmann::json& config, const ParameterName&
 
 void set_in(nlohmann::json& config, const ParameterName& wanted, nlohmann::json value)
 {
-    for (auto& parameter : config["configuration_parameters"][wanted.implementation])
-        if (parameter["name"] == wanted.name)
-            parameter["value"] = std::move(value);
+    auto& list = config["configuration_parameters"][wanted.implementation];
+    const auto found = std::ranges::find_if(list, [&](const auto& one) { return one["name"] == wanted.name; });
+    if (found != list.end())
+        (*found)["value"] = std::move(value);
 }
 
 /// With every `ReadOnly` shown as `ReadWrite`.
