@@ -70,9 +70,10 @@ void Conversation::forget_connection()
     looking_for_stale_ = asking_ = flushing_ = std::nullopt;
     stale_.clear();
     outdated_.clear();
+    answers_under_way_.clear();
     unacknowledged_.clear();
     waiting_.clear();
-    metadata_retained_ = clear_wanted_ = flush_wanted_ = false;
+    metadata_retained_ = clear_wanted_ = flush_wanted_ = flushed_ = false;
     metadata_published_ = !publishing_;
 }
 
@@ -135,15 +136,25 @@ void Conversation::on_unsubscribed(int message)
         clear_stale();
     if (message == asking_)
         listener_.on_broker_alive();
-    if (message == flushing_)
+    if (message == flushing_) {
+        flushing_.reset();
+        flushed_ = true;
+        report_flushed();
+    }
+}
+
+/// With QoS 2, the broker passes an answer on only when the whole handshake is done.
+void Conversation::report_flushed()
+{
+    if (flushed_ && answers_under_way_.empty() && std::exchange(flushed_, false))
         listener_.on_flushed();
 }
 
 void Conversation::on_published(int message)
 {
-    if (unacknowledged_.erase(message) == 0)
-        return;
-    if (!unacknowledged_.empty())
+    if (answers_under_way_.erase(message) != 0)
+        return report_flushed();
+    if (unacknowledged_.erase(message) == 0 || !unacknowledged_.empty())
         return;
     metadata_published_ = true;
     listener_.on_metadata_published();
@@ -290,13 +301,15 @@ void Conversation::reply(const ConfigService::Answer& answer)
     if (answer.payload.empty())
         return;
     const auto topic = topics_.of_module(answer.origin, dialect_->answer_topic);
-    if (!broker_.publish(topic, answer.payload, 2, false)) {
+    const auto number = broker_.publish(topic, answer.payload, 2, false);
+    if (!number) {
         if (broker_.connected())
             log_.error(
                 "{}: could not publish its configuration ({} bytes); the broker's max_packet_size may be too small",
                 answer.origin, answer.payload.size());
         return;
     }
+    answers_under_way_.insert(*number);
     if (answer.start_up)
         listener_.on_answered(answer.origin);
 }

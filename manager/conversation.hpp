@@ -104,6 +104,7 @@ private:
     void publish_metadata();
     void note_stale(std::string_view topic);
     void clear_stale();
+    void report_flushed();
     [[nodiscard]] bool is_published(std::string_view topic) const;
     [[nodiscard]] bool understands(const Request& request, std::string_view topic);
     void learn(const Dialect& dialect, const std::string& origin);
@@ -134,6 +135,8 @@ private:
     std::optional<int> looking_for_stale_;
     std::optional<int> asking_;
     std::optional<int> flushing_;
+    std::set<int> answers_under_way_; ///< without PUBCOMP
+    bool flushed_ = false;            ///< but for these
     std::set<std::string, std::less<>> stale_;
     std::vector<std::string> outdated_; ///< retained topics that only the dialect before had
     std::set<int> unacknowledged_;      ///< metadata without PUBCOMP

@@ -14,7 +14,7 @@ import sys
 
 import harness
 import world
-from test_languages import JAVASCRIPT, NODE, PYTHON
+from test_languages import HAND_ON, JAVASCRIPT, NODE, PYTHON
 from world import HOME, UID
 
 HOSTILE = os.environ["BELAY_HOSTILE"]
@@ -56,7 +56,7 @@ class Charger:
         self.secret = "secret-" + secrets.token_hex(8)
         self.prefix = harness.Prefix.small(self.scratch / "prefix", ["Plain", "Late"])
         self.prefix.module("Hostile", HOSTILE)
-        self.prefix.script("Privileged", "module.py", PYTHON)
+        self.prefix.script("Privileged", "module.py", PYTHON + HAND_ON)
         self.prefix.script("Script", "index.js", OPTIONAL + JAVASCRIPT)
         self.prefix.install(PRELOAD, "share/everest/preload.so")
         for name in ("setuid", "setgid", "capable"):
@@ -165,7 +165,7 @@ class Control:
         self.charger = charger
         self.prefix = harness.Prefix.small(charger.scratch / "control", ["Plain"])
         self.prefix.module("Hostile", HOSTILE)
-        self.prefix.script("Privileged", "module.py", PYTHON)
+        self.prefix.script("Privileged", "module.py", PYTHON + HAND_ON)
         self.prefix.install(PRELOAD, "share/everest/preload.so")
         self.prefix.write("etc/everest/belay.yaml", "")
         self.prefix.write("etc/everest/charger.yaml", "")
