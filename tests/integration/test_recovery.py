@@ -304,7 +304,9 @@ class Outage(Case):
         self.broker.start()
         self.wait_for_count("ALL_MODULES_STARTED", 2)
         self.manager.send(signal.SIGINT)
-        self.check(START + CRASH + attempt(1) + AGAIN + STOP, 0)
+        # Where modules end of it before the manager hears of it, they have been started again already.
+        early = self.manager.status().count("MANAGER_STARTING_MODULES") == 3
+        self.check(START + CRASH + attempt(1) + (AGAIN[:1] + CRASH + attempt(1) if early else []) + AGAIN + STOP, 0)
 
     def test_graceful_shutdown_has_nobody_to_tell(self):
         self.begin("--recover-module-crashes", "--graceful-shutdown")
