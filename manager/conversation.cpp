@@ -160,8 +160,6 @@ void Conversation::on_published(int message)
     listener_.on_metadata_published();
     for (const auto& topic : std::exchange(outdated_, {}))
         broker_.publish(topic, {}, 0, true);
-    if (configuration_.settings.broker.socket_path.empty())
-        round_trips_.begin();
     for (const auto& answer : std::exchange(waiting_, {}))
         reply(answer);
     if (std::exchange(clear_wanted_, false))
@@ -350,6 +348,9 @@ void Conversation::clear_metadata()
 
 void Conversation::announce()
 {
+    // Not before: what is said meanwhile would acknowledge what is measured.
+    if (configuration_.settings.broker.socket_path.empty())
+        round_trips_.begin();
     broker_.publish(topics_.global_ready(), wrap(dialect_->global_type, true), 2, false);
 }
 

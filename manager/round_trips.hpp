@@ -22,7 +22,8 @@ class RoundTrips
 public:
     RoundTrips(Broker& broker, spdlog::logger& log, std::string topic);
 
-    /// The connection has settled: the kernel acknowledges its first packets at once. Does nothing the second time.
+    /// The connection has settled: the kernel acknowledges its first packets at once, and nobody else is answered any
+    /// more. Does nothing the second time.
     void begin();
 
     void on_subscribed(int message);

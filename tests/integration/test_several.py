@@ -51,6 +51,7 @@ class Several(harness.Case):
         observer = self.broker.observe()
         managers = self.launch_all()
         for topics, manager in managers.items():
+            observer.wait(f"{topics}ready")  # the status line comes first
             self.assertEqual(len(observer.messages(f"{topics}ready")), 1)
             for module in manager.module_pids():
                 self.assertEqual(len(observer.messages(f"{topics}modules/{module}/response")), 1)
