@@ -3,22 +3,19 @@
 
 #include "config/configuration.hpp"
 #include "tests/config/schemas.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <utility>
 
-#include <stdlib.h>
-
 /// A small installed prefix in a temporary directory: one module, `Thing`, whose parameter `level` is mandatory.
-class Prefix
+class Prefix : public TemporaryDirectory
 {
 public:
-    Prefix()
+    Prefix() : TemporaryDirectory("config")
     {
-        std::string name = (std::filesystem::temp_directory_path() / "belay-config-XXXXXX").string();
-        path = ::mkdtemp(name.data());
         for (const auto* directory : {"interfaces", "types", "errors", "www"})
             std::filesystem::create_directories(path / "share/everest" / directory);
         for (const auto& [schema, text] : schema_files)
@@ -33,15 +30,6 @@ public:
         write("libexec/everest/modules/Thing/Thing", "#!/bin/sh -e\nexit 0\n");
         std::filesystem::permissions(path / "libexec/everest/modules/Thing/Thing", std::filesystem::perms{0755});
     }
-    ~Prefix()
-    {
-        std::error_code error;
-        std::filesystem::remove_all(path, error);
-    }
-    Prefix(const Prefix&) = delete;
-    Prefix& operator=(const Prefix&) = delete;
-    Prefix(Prefix&&) = delete;
-    Prefix& operator=(Prefix&&) = delete;
 
     void write(const std::filesystem::path& file, const std::string& text) const
     {
@@ -105,6 +93,5 @@ requires:
 metadata: {license: 'https://opensource.org/licenses/Apache-2.0', authors: [The authors of the tests]}
 )";
 
-    std::filesystem::path path;
     belay::config::Diagnostics diagnostics;
 };

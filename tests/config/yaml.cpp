@@ -2,6 +2,7 @@
 #include "config/yaml.hpp"
 
 #include "config/nearest.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -15,25 +16,9 @@ using namespace belay::config;
 
 namespace {
 
-class Scratch
+struct Scratch : TemporaryDirectory
 {
-public:
-    Scratch()
-    {
-        std::string name = (fs::temp_directory_path() / "belay-yaml-XXXXXX").string();
-        path = ::mkdtemp(name.data());
-    }
-    ~Scratch()
-    {
-        std::error_code error;
-        fs::remove_all(path, error);
-    }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    Scratch(Scratch&&) = delete;
-    Scratch& operator=(Scratch&&) = delete;
-
-    fs::path path;
+    Scratch() : TemporaryDirectory("yaml") {}
 };
 
 nlohmann::json value_of(const std::string& scalar)

@@ -7,6 +7,7 @@
 #include "manager/database.hpp"
 #include "manager/overlay_file.hpp"
 #include "tests/fault/tracer.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -16,7 +17,6 @@
 #include <sstream>
 
 #include <elf.h>
-#include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -93,25 +93,10 @@ bool cut(Cut how, std::size_t at, const std::function<bool()>& body)
     return false;
 }
 
-class Scratch
+/// In memory where possible: thousands of fsync(2) are waited for otherwise, and a kill takes nothing back.
+struct Scratch : TemporaryDirectory
 {
-public:
-    Scratch()
-    {
-        // In memory where possible: thousands of fsync(2) are waited for otherwise, and a kill takes nothing back.
-        const fs::path memory = "/dev/shm";
-        std::string name = ((fs::exists(memory) ? memory : fs::temp_directory_path()) / "belay-cut-XXXXXX").string();
-        path = ::mkdtemp(name.data());
-    }
-    ~Scratch()
-    {
-        std::error_code error;
-        fs::remove_all(path, error);
-    }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-
-    fs::path path;
+    Scratch() : TemporaryDirectory("cut", fs::exists("/dev/shm") ? "/dev/shm" : fs::temp_directory_path()) {}
 };
 
 config::Configuration example(const fs::path& directory)

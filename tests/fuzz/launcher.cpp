@@ -14,6 +14,7 @@
 #include "tests/fuzz/hostile_manager.hpp"
 #include "tests/fuzz/require.hpp"
 #include "tests/launcher/plans.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <array>
 #include <cerrno>
@@ -95,27 +96,16 @@ struct Surroundings
         ::signal(SIGABRT, SIG_DFL);
         std::set_terminate([] { __builtin_trap(); });
         require(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0, "it can be a subreaper");
-        std::string name = (std::filesystem::temp_directory_path() / "belay-fuzz-XXXXXX").string();
-        directory = ::mkdtemp(name.data());
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path().copy(&address.sun_path[0], sizeof address.sun_path - 1);
         require(::bind(systemd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
                 "there is a socket to listen on");
     }
-    ~Surroundings()
-    {
-        std::error_code error;
-        std::filesystem::remove_all(directory, error);
-    }
-    Surroundings(const Surroundings&) = delete;
-    Surroundings& operator=(const Surroundings&) = delete;
-    Surroundings(Surroundings&&) = delete;
-    Surroundings& operator=(Surroundings&&) = delete;
 
-    [[nodiscard]] std::string path() const { return (directory / "notify").string(); }
+    [[nodiscard]] std::string path() const { return (directory.path / "notify").string(); }
 
-    std::filesystem::path directory;
+    TemporaryDirectory directory{"fuzz"};
     FileDescriptor systemd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     FileDescriptor null_device{::open("/dev/null", O_RDWR | O_CLOEXEC)};
     LaunchPlan plan = make_plan();

@@ -15,6 +15,7 @@
 #include "manager/readiness.hpp"
 #include "tests/fuzz/broker.hpp"
 #include "tests/fuzz/require.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <mosquitto.h>
 #include <spdlog/sinks/base_sink.h>
@@ -66,8 +67,6 @@ class Place
 public:
     Place()
     {
-        std::string name = (std::filesystem::temp_directory_path() / "belay-fuzz-XXXXXX").string();
-        directory_ = ::mkdtemp(name.data());
         listening = FileDescriptor{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
@@ -76,22 +75,13 @@ public:
         require(::bind(listening.get(), generic, sizeof address) == 0 && ::listen(listening.get(), 1) == 0,
                 "there is a socket to listen on");
     }
-    ~Place()
-    {
-        std::error_code error;
-        std::filesystem::remove_all(directory_, error);
-    }
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
-    Place(Place&&) = delete;
-    Place& operator=(Place&&) = delete;
 
-    [[nodiscard]] std::string path() const { return (directory_ / "broker").string(); }
+    [[nodiscard]] std::string path() const { return (directory_.path / "broker").string(); }
 
     FileDescriptor listening;
 
 private:
-    std::filesystem::path directory_;
+    TemporaryDirectory directory_{"fuzz"};
 };
 
 class JudgingSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex>

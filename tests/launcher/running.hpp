@@ -8,6 +8,7 @@
 #include "launcher/stages.hpp"
 #include "plans.hpp"
 #include "tests/root.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -163,20 +164,10 @@ inline bool ends(pid_t pid)
 }
 
 /// A directory that modules can write, where they leave pids.
-class Notes
+class Notes : public TemporaryDirectory
 {
 public:
-    Notes()
-    {
-        std::string name = (std::filesystem::temp_directory_path() / "belay-notes-XXXXXX").string();
-        path = ::mkdtemp(name.data());
-        ::chmod(path.c_str(), 0777);
-    }
-    ~Notes() { std::filesystem::remove_all(path); }
-    Notes(const Notes&) = delete;
-    Notes& operator=(const Notes&) = delete;
-    Notes(Notes&&) = delete;
-    Notes& operator=(Notes&&) = delete;
+    Notes() : TemporaryDirectory("notes") { ::chmod(path.c_str(), 0777); }
 
     [[nodiscard]] pid_t pid(const std::string& name) const
     {
@@ -185,8 +176,6 @@ public:
         REQUIRE(result > 1);
         return result;
     }
-
-    std::filesystem::path path;
 };
 
 } // namespace belay::launcher

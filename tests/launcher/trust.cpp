@@ -2,6 +2,7 @@
 #include "launcher/trust.hpp"
 
 #include "tests/root.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -18,32 +19,29 @@ namespace {
 constexpr uid_t somebody = 64999;
 
 /// A directory that only root can write, with a file in it.
-class Tree
+class Tree : public TemporaryDirectory
 {
 public:
-    Tree()
+    Tree() : TemporaryDirectory(name())
     {
-        need_root();
-        std::string name = (fs::temp_directory_path() / "belay-trust-XXXXXX").string();
-        root = ::mkdtemp(name.data());
-        ::chmod(root.c_str(), 0755);
-        fs::create_directory(root / "dir");
+        ::chmod(path.c_str(), 0755);
+        fs::create_directory(path / "dir");
         std::ofstream{file()} << "x";
     }
-    ~Tree() { fs::remove_all(root); }
-    Tree(const Tree&) = delete;
-    Tree& operator=(const Tree&) = delete;
-    Tree(Tree&&) = delete;
-    Tree& operator=(Tree&&) = delete;
 
-    [[nodiscard]] fs::path file() const { return root / "dir/file"; }
+    [[nodiscard]] fs::path file() const { return path / "dir/file"; }
     [[nodiscard]] std::string objection(uid_t trusted = 0) const
     {
         const auto opened = open_trusted(file().string(), trusted);
         return opened ? "" : opened.error();
     }
 
-    fs::path root;
+private:
+    static std::string name()
+    {
+        need_root();
+        return "trust";
+    }
 };
 
 bool contains(const std::string& text, const std::string& part)
@@ -58,7 +56,7 @@ TEST_CASE("what only root can write is trusted")
     const Tree tree;
     CHECK(tree.objection().empty());
     CHECK(open_trusted("/bin/sh", 0));
-    CHECK(open_trusted((tree.root / "dir/../dir/./file").string(), 0));
+    CHECK(open_trusted((tree.path / "dir/../dir/./file").string(), 0));
 }
 
 TEST_CASE("each component of the path counts")
@@ -77,18 +75,18 @@ TEST_CASE("each component of the path counts")
     }
     SECTION("a directory that everybody can write")
     {
-        REQUIRE(::chmod((tree.root / "dir").c_str(), 0777) == 0);
-        CHECK(contains(tree.objection(), (tree.root / "dir").string() + " (on the way to"));
+        REQUIRE(::chmod((tree.path / "dir").c_str(), 0777) == 0);
+        CHECK(contains(tree.objection(), (tree.path / "dir").string() + " (on the way to"));
     }
     SECTION("a sticky directory, where nobody can replace root's file")
     {
-        REQUIRE(::chmod((tree.root / "dir").c_str(), 01777) == 0);
+        REQUIRE(::chmod((tree.path / "dir").c_str(), 01777) == 0);
         CHECK(tree.objection().empty());
     }
     SECTION("a directory of somebody else, even a sticky one")
     {
-        REQUIRE(::chown((tree.root / "dir").c_str(), somebody, 0) == 0);
-        REQUIRE(::chmod((tree.root / "dir").c_str(), 01755) == 0);
+        REQUIRE(::chown((tree.path / "dir").c_str(), somebody, 0) == 0);
+        REQUIRE(::chmod((tree.path / "dir").c_str(), 01755) == 0);
         CHECK(contains(tree.objection(), "belongs to uid 64999"));
         CHECK(contains(tree.objection(), "chown root, or put the file below directories of root's"));
     }
@@ -98,20 +96,20 @@ TEST_CASE("symbolic links are followed by the same rule")
 {
     const Tree tree;
     const Tree other;
-    const auto link = tree.root / "link";
+    const auto link = tree.path / "link";
     const auto judge = [&] { return open_trusted((link / "file").string(), 0); };
     SECTION("relative and absolute")
     {
         fs::create_symlink("dir", link);
         CHECK(judge());
         fs::remove(link);
-        fs::create_symlink(other.root / "dir", link);
+        fs::create_symlink(other.path / "dir", link);
         CHECK(judge());
     }
     SECTION("to a bad place")
     {
-        REQUIRE(::chmod((other.root / "dir").c_str(), 0777) == 0);
-        fs::create_symlink(other.root / "dir", link);
+        REQUIRE(::chmod((other.path / "dir").c_str(), 0777) == 0);
+        fs::create_symlink(other.path / "dir", link);
         CHECK(contains(judge().error(), "can be written"));
     }
     SECTION("of somebody else")
