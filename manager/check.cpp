@@ -8,6 +8,7 @@
 #include "manager/handover.hpp"
 #include "manager/log.hpp"
 #include "manager/trust_check.hpp"
+#include "manager/write_all.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -39,13 +40,8 @@ Result write(const fs::path& path, const nlohmann::json& value)
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, mode)};
     if (!file)
         return refusal(path, errno_text(errno));
-    for (std::size_t done = 0; done < text.size();) {
-        const auto count = ::write(file.get(), text.data() + done, text.size() - done);
-        if (count < 0 && errno != EINTR)
-            return refusal(path, errno_text(errno));
-        done += count < 0 ? 0 : static_cast<std::size_t>(count);
-    }
-    return {};
+    const int error = write_all(file.get(), text);
+    return error == 0 ? Result{} : refusal(path, errno_text(error));
 }
 
 Result create(const fs::path& directory)

@@ -9,6 +9,7 @@
 #include "manager/event_loop.hpp"
 #include "manager/json_guard.hpp"
 #include "manager/log.hpp"
+#include "manager/write_all.hpp"
 
 #include <array>
 #include <cerrno>
@@ -50,17 +51,6 @@ nlohmann::json read_here(const fs::path& file, const fs::path& migrations)
     return {{"modules", *modules ? std::move(**modules) : nlohmann::json(nullptr)}};
 }
 
-bool write_all(int descriptor, std::string_view bytes)
-{
-    while (!bytes.empty()) {
-        const auto count = ::write(descriptor, bytes.data(), bytes.size());
-        if (count < 0 && errno != EINTR)
-            return false;
-        bytes.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
-    }
-    return true;
-}
-
 [[noreturn]] void become_reader(const fs::path& file, const fs::path& migrations, const launcher::ProcessPlan& identity,
                                 int pipe) noexcept
 {
@@ -73,7 +63,7 @@ bool write_all(int descriptor, std::string_view bytes)
         answer = {{"error", std::string{"is not read: its reader could not seclude itself: "} + errno_text(errno)}};
     else
         answer = read_here(file, migrations);
-    ::_exit(write_all(pipe, serialize(answer)) ? EXIT_SUCCESS : EXIT_FAILURE);
+    ::_exit(write_all(pipe, serialize(answer)) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 // In the parent.

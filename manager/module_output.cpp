@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/module_output.hpp"
 
+#include "manager/write_all.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -16,15 +18,9 @@ namespace {
 constexpr std::size_t longest_line = 8192;
 
 /// Standard error may be anything; what it does not take is lost, as for everybody else who prints.
-void write_all(std::string_view text)
+void print(std::string_view text)
 {
-    while (!text.empty()) {
-        const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-        if (written < 0 && errno != EINTR)
-            return;
-        if (written > 0)
-            text.remove_prefix(static_cast<std::size_t>(written));
-    }
+    static_cast<void>(write_all(STDERR_FILENO, text));
 }
 
 } // namespace
@@ -88,11 +84,11 @@ bool ModuleOutput::read(Stream& stream)
     if (length < 0 && (errno == EINTR || errno == EAGAIN))
         return true;
     if (length > 0) {
-        write_all(prefix_lines(stream.prefix, stream.partial, {buffer.data(), static_cast<std::size_t>(length)}));
+        print(prefix_lines(stream.prefix, stream.partial, {buffer.data(), static_cast<std::size_t>(length)}));
         return true;
     }
     if (!stream.partial.empty())
-        write_all(prefix_lines(stream.prefix, stream.partial, "\n"));
+        print(prefix_lines(stream.prefix, stream.partial, "\n"));
     return false;
 }
 

@@ -4,6 +4,7 @@
 #include "config/yaml.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/errno_text.hpp"
+#include "manager/write_all.hpp"
 
 #include <algorithm>
 #include <array>
@@ -65,12 +66,8 @@ public:
             return failure(path_, "create it", errno);
         if (mode_ && ::fchmod(file_.get(), *mode_) != 0)
             return failure(path_, "set its mode", errno);
-        while (!text.empty()) {
-            const auto count = ::write(file_.get(), text.data(), text.size());
-            if (count < 0 && errno != EINTR)
-                return failure(path_, "write it", errno);
-            text.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
-        }
+        if (const int error = write_all(file_.get(), text); error != 0)
+            return failure(path_, "write it", error);
         if (::fsync(file_.get()) != 0)
             return failure(path_, "write it to the medium", errno);
         return {};

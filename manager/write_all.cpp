@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/write_all.hpp"
+
+#include <cerrno>
+#include <cstddef>
+
+#include <unistd.h>
+
+namespace belay::manager {
+
+int write_all(int descriptor, std::string_view bytes)
+{
+    while (!bytes.empty()) {
+        const auto count = ::write(descriptor, bytes.data(), bytes.size());
+        if (count < 0 && errno != EINTR)
+            return errno;
+        bytes.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
+    }
+    return 0;
+}
+
+} // namespace belay::manager
