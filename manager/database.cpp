@@ -139,11 +139,7 @@ Database::Result<std::optional<nlohmann::json>> Database::read_modules()
 
 Database::Result<void> Database::replace_modules(const config::Configuration& configuration)
 {
-    auto transaction = Transaction::begin(connection_);
-    if (!transaction)
-        return tl::unexpected(transaction.error());
-    auto done = write_slot(connection_, slot_, configuration);
-    return done ? transaction->commit() : done;
+    return in_transaction(connection_, [&] { return write_slot(connection_, slot_, configuration); });
 }
 
 /// The next start refuses more than 16 MB of JSON, in which a byte may become six.
@@ -161,16 +157,12 @@ Database::Result<void> Database::must_stay_readable()
 
 Database::Result<void> Database::write_values(std::span<const Setting> settings)
 {
-    auto transaction = Transaction::begin(connection_);
-    if (!transaction)
-        return tl::unexpected(transaction.error());
-    Result<void> done;
-    for (const auto& one : settings)
-        if (done)
-            done = write_value(connection_, slot_, one.parameter, one.characteristics, one.text);
-    if (done)
-        done = must_stay_readable();
-    return done ? transaction->commit() : done;
+    return in_transaction(connection_, [&]() -> Result<void> {
+        for (const auto& one : settings)
+            if (auto done = write_value(connection_, slot_, one.parameter, one.characteristics, one.text); !done)
+                return done;
+        return must_stay_readable();
+    });
 }
 
 } // namespace belay::manager

@@ -197,13 +197,10 @@ Sqlite::Result<SchemaState> examine_schema(Sqlite& database)
 
 Sqlite::Result<void> create_schema(Sqlite& database)
 {
-    auto transaction = Transaction::begin(database);
-    if (!transaction)
-        return tl::unexpected(transaction.error());
-    auto done = database.run_script(schema);
-    if (done)
-        done = set_version(database);
-    return done ? transaction->commit() : done;
+    return in_transaction(database, [&] {
+        auto done = database.run_script(schema);
+        return done ? set_version(database) : done;
+    });
 }
 
 Sqlite::Result<void> migrate_schema(Sqlite& database, const fs::path& migrations)
@@ -214,16 +211,13 @@ Sqlite::Result<void> migrate_schema(Sqlite& database, const fs::path& migrations
     // The scripts drop tables that others refer to. This has no effect inside of a transaction.
     if (auto done = database.run("PRAGMA foreign_keys = OFF"); !done)
         return done;
-    auto transaction = Transaction::begin(database);
-    if (!transaction)
-        return tl::unexpected(transaction.error());
-    const auto version = database.number("PRAGMA user_version"); // somebody else may have been faster
-    if (!version)
-        return tl::unexpected(version.error());
-    auto done = run_scripts(database, *scripts, *version);
-    if (done)
-        done = set_version(database);
-    return done ? transaction->commit() : done;
+    return in_transaction(database, [&]() -> Sqlite::Result<void> {
+        const auto version = database.number("PRAGMA user_version"); // somebody else may have been faster
+        if (!version)
+            return tl::unexpected(version.error());
+        auto done = run_scripts(database, *scripts, *version);
+        return done ? set_version(database) : done;
+    });
 }
 
 } // namespace belay::manager

@@ -224,25 +224,18 @@ Sqlite::Result<int> Sqlite::number(std::string_view sql, std::initializer_list<V
     return found.value_or(0);
 }
 
-Sqlite::Result<Transaction> Transaction::begin(Sqlite& database)
-{
-    if (auto begun = database.run("BEGIN IMMEDIATE"); !begun)
-        return tl::unexpected(begun.error());
-    return Transaction{database};
-}
-
-Transaction::~Transaction()
+Sqlite::Result<void> in_transaction(Sqlite& database, const std::function<Sqlite::Result<void>()>& action)
 {
     // After some errors SQLite has undone it by itself, and then this fails.
-    if (database_ != nullptr)
-        static_cast<void>(database_->run("ROLLBACK"));
-}
-
-Sqlite::Result<void> Transaction::commit()
-{
-    auto done = database_->run("COMMIT");
+    const auto undo = [](Sqlite* unfinished) { static_cast<void>(unfinished->run("ROLLBACK")); };
+    if (auto begun = database.run("BEGIN IMMEDIATE"); !begun)
+        return begun;
+    std::unique_ptr<Sqlite, decltype(undo)> transaction{&database, undo};
+    auto done = action();
     if (done)
-        database_ = nullptr;
+        done = database.run("COMMIT");
+    if (done)
+        static_cast<void>(transaction.release());
     return done;
 }
 

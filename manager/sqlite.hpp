@@ -79,25 +79,8 @@ private:
     std::unique_ptr<sqlite3, Close> handle_;
 };
 
-/// All or nothing: what is not committed when it ends is undone.
-class Transaction
-{
-public:
-    /// Takes the write lock at once.
-    static Sqlite::Result<Transaction> begin(Sqlite& database);
-    Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
-    Transaction(const Transaction&) = delete;
-    Transaction& operator=(const Transaction&) = delete;
-    Transaction& operator=(Transaction&&) = delete;
-    ~Transaction();
-
-    /// Once it returns, the change survives a power cut.
-    Sqlite::Result<void> commit();
-
-private:
-    explicit Transaction(Sqlite& database) : database_(&database) {}
-
-    Sqlite* database_;
-};
+/// All that `action` does, or nothing if it or the end of the transaction fails. Takes the write lock at once; what
+/// succeeded survives a power cut.
+Sqlite::Result<void> in_transaction(Sqlite& database, const std::function<Sqlite::Result<void>()>& action);
 
 } // namespace belay::manager
