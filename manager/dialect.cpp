@@ -2,6 +2,7 @@
 #include "manager/dialect.hpp"
 
 #include "manager/json_guard.hpp"
+#include "manager/topics.hpp"
 
 #include <algorithm>
 #include <array>
@@ -58,15 +59,6 @@ std::optional<Release> release_at(std::string_view text)
 bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-std::string_view own_id(std::string_view topic)
-{
-    constexpr std::string_view before = "modules/";
-    constexpr std::string_view after = "/get_config";
-    if (!topic.starts_with(before) || !topic.ends_with(after) || topic.size() <= before.size() + after.size())
-        return {};
-    return topic.substr(before.size(), topic.size() - before.size() - after.size());
 }
 
 /// One parameter list as a map from names to values.
@@ -158,7 +150,7 @@ tl::expected<Request, std::string_view> read_request(std::string_view topic, std
         return tl::unexpected(message.error());
     if (!message->is_object())
         return tl::unexpected<std::string_view>("it is not an object");
-    if (const auto id = own_id(topic); !id.empty())
+    if (const auto id = module_in(topic, "/get_config"); !id.empty())
         return Request{table.begin(), {{"type", "Get"}, {"origin", id}, {"request", {{"type", "Module"}}}}};
     const auto type = message->find("msg_type");
     const bool bare = type == message->end();

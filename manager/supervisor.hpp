@@ -50,6 +50,7 @@ private:
     void perform(Step step);
     void note_stopped();
     [[nodiscard]] bool nothing_to_start() const;
+    [[nodiscard]] bool asks_first() const; ///< modules, before it ends them
     void say(std::string_view line);
     [[nodiscard]] std::optional<std::chrono::milliseconds> limit() const;
     void start_modules();

@@ -15,20 +15,22 @@ constexpr auto longest_flush = std::chrono::milliseconds(1000);
 
 } // namespace
 
+bool Supervisor::asks_first() const
+{
+    return options_.graceful_shutdown && conversation_.can_ask_to_shut_down();
+}
+
 void Supervisor::recover()
 {
-    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::recover_gracefully
-                                                                             : Event::recover);
+    apply(asks_first() ? Event::recover_gracefully : Event::recover);
 }
 
 void Supervisor::fail()
 {
     if (lifecycle_.state() == State::initializing)
         return apply(Event::give_up);
-    const bool gracefully = options_.graceful_shutdown && conversation_.can_ask_to_shut_down();
-    if (lifecycle_.stopping())
-        return;
-    apply(gracefully ? Event::fail_gracefully : Event::fail);
+    if (!lifecycle_.stopping())
+        apply(asks_first() ? Event::fail_gracefully : Event::fail);
 }
 
 void Supervisor::on_signal(int signal)
@@ -50,7 +52,7 @@ void Supervisor::stop()
         return apply(Event::stop);
     if (processes_.count() == 0)
         return apply(Event::stop_idle);
-    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::stop_gracefully : Event::stop);
+    apply(asks_first() ? Event::stop_gracefully : Event::stop);
 }
 
 /// The launcher has made sure that what would be loaded is good.
@@ -64,8 +66,7 @@ void Supervisor::reload()
         return log_->info("all modules are being stopped already; then the manager begins anew");
     if (processes_.count() == 0)
         return apply(Event::reload_idle);
-    apply(options_.graceful_shutdown && conversation_.can_ask_to_shut_down() ? Event::reload_gracefully
-                                                                             : Event::reload);
+    apply(asks_first() ? Event::reload_gracefully : Event::reload);
 }
 
 void Supervisor::on_launcher_gone(const std::string& why)

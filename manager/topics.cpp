@@ -27,6 +27,14 @@ bool is_module_id(std::string_view text)
     return !text.empty() && text.size() <= longest && is_letter(text.front()) && std::ranges::all_of(text, fits);
 }
 
+std::string_view module_in(std::string_view topic, std::string_view after)
+{
+    constexpr std::string_view before = "modules/";
+    if (!topic.starts_with(before) || !topic.ends_with(after) || topic.size() <= before.size() + after.size())
+        return {};
+    return topic.substr(before.size(), topic.size() - before.size() - after.size());
+}
+
 std::string Topics::of_module(std::string_view id, std::string_view rest) const
 {
     return of("modules/") + std::string{id} + '/' + std::string{rest};
@@ -35,15 +43,6 @@ std::string Topics::of_module(std::string_view id, std::string_view rest) const
 std::string_view Topics::rest_of(std::string_view topic) const
 {
     return topic.starts_with(prefix_) ? topic.substr(prefix_.size()) : std::string_view{};
-}
-
-std::string_view Topics::module_of(std::string_view topic, std::string_view after) const
-{
-    constexpr std::string_view before = "modules/";
-    topic = rest_of(topic);
-    if (!topic.starts_with(before) || !topic.ends_with(after) || topic.size() <= before.size() + after.size())
-        return {};
-    return topic.substr(before.size(), topic.size() - before.size() - after.size());
 }
 
 std::vector<std::string> Topics::metadata_filters() const

@@ -11,6 +11,9 @@ namespace belay::manager {
 /// `[A-Za-z_][A-Za-z0-9_.-]*`, at most 128 bytes: what may become part of a topic.
 [[nodiscard]] bool is_module_id(std::string_view text);
 
+/// The module of a topic modules/<id><after>, without the everest prefix; empty if it is another topic.
+[[nodiscard]] std::string_view module_in(std::string_view topic, std::string_view after);
+
 class Topics
 {
 public:
@@ -27,12 +30,15 @@ public:
     [[nodiscard]] std::string_view rest_of(std::string_view topic) const;
 
     /// The module that the topic says is ready; empty if it is another topic.
-    [[nodiscard]] std::string_view ready_module(std::string_view topic) const { return module_of(topic, "/ready"); }
+    [[nodiscard]] std::string_view ready_module(std::string_view topic) const
+    {
+        return module_in(rest_of(topic), "/ready");
+    }
 
     /// The module that says on this topic what came of a change; empty if it is another topic.
     [[nodiscard]] std::string_view set_response_module(std::string_view topic) const
     {
-        return module_of(topic, "/config/set_response");
+        return module_in(rest_of(topic), "/config/set_response");
     }
     [[nodiscard]] std::string set_response_filter() const { return of("modules/+/config/set_response"); }
     [[nodiscard]] std::string set_request(std::string_view id) const { return of_module(id, "config/set_request"); }
@@ -42,8 +48,6 @@ public:
     [[nodiscard]] bool is_metadata(std::string_view topic) const;
 
 private:
-    [[nodiscard]] std::string_view module_of(std::string_view topic, std::string_view after) const;
-
     std::string prefix_;
 };
 
