@@ -2,10 +2,9 @@
 #include "manager/boot_source.hpp"
 
 #include "config/configuration.hpp"
-#include "launcher/capability_sets.hpp"
-#include "launcher/errno_text.hpp"
 #include "launcher/trust.hpp"
 #include "manager/database_reader.hpp"
+#include "manager/handover.hpp"
 #include "manager/trust_check.hpp"
 
 #include <filesystem>
@@ -25,12 +24,12 @@ using Stored = tl::expected<config::StoredModules, std::string>;
 tl::expected<launcher::ProcessPlan, std::string> identity_of_manager(const config::Configuration& so_far,
                                                                      const Options& options)
 {
-    launcher::CapabilitySets held;
-    if (const int error = launcher::read_capabilities(held); error != 0)
-        return tl::unexpected(std::string{"is not read: could not read the capability sets: "} + errno_text(error));
+    const auto held = held_capabilities();
+    if (!held)
+        return tl::unexpected("is not read: " + held.error());
     config::PlanOptions how;
     how.root = ::geteuid() == 0;
-    how.held = held.permitted;
+    how.held = *held;
     how.environment = options.load.environment;
     config::Diagnostics found;
     auto plan = config::make_manager_plan(so_far, how, found);

@@ -131,20 +131,26 @@ void ConfigService::postpone(const ParameterName& parameter, nlohmann::json valu
 
 void ConfigService::apply(const ParameterName& parameter)
 {
-    const auto& module = configuration_.modules.at(parameter.module);
-    auto& postponed = postponed_[parameter.module];
-    for (auto& [name, value] : postponed)
-        if (name == parameter)
-            set_in(changed_.emplace(module.id, module.config).first->second, parameter, std::move(value));
-    std::erase_if(postponed, [&](const auto& one) { return one.first == parameter; });
-    write_start_up_answer(module);
+    apply_if(parameter.module, [&](const ParameterName& name) { return name == parameter; });
 }
 
 void ConfigService::renew(const std::string& module)
 {
-    const auto postponed = postponed_[module];
-    for (const auto& one : postponed)
-        apply(one.first);
+    apply_if(module, [](const ParameterName&) { return true; });
+}
+
+void ConfigService::apply_if(const std::string& id, const std::function<bool(const ParameterName&)>& wanted)
+{
+    const auto postponed = postponed_.find(id);
+    if (postponed == postponed_.end() || postponed->second.empty())
+        return;
+    const auto& module = configuration_.modules.at(id);
+    auto& config = changed_.emplace(id, module.config).first->second;
+    for (auto& [name, value] : postponed->second)
+        if (wanted(name))
+            set_in(config, name, std::move(value));
+    std::erase_if(postponed->second, [&](const auto& one) { return wanted(one.first); });
+    write_start_up_answer(module);
 }
 
 nlohmann::json ConfigService::module_data(const config::Module& module) const

@@ -5,6 +5,7 @@
 #include "manager/dialect.hpp"
 #include "manager/parameter_store.hpp"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -66,6 +67,7 @@ private:
     /// The `module_config` of today.
     [[nodiscard]] const nlohmann::json& config_of(const config::Module& module) const;
     void write_start_up_answer(const config::Module& module);
+    void apply_if(const std::string& id, const std::function<bool(const ParameterName&)>& wanted);
     [[nodiscard]] Response value(const config::Module& requester, const nlohmann::json& request) const;
     [[nodiscard]] Answer set(const config::Module& requester, const nlohmann::json& request) const;
     [[nodiscard]] Answer finish(const std::string& origin, Response response) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/handover.hpp"
 
+#include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/stages.hpp"
 
@@ -145,6 +146,14 @@ tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan)
     if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
         return failure("seal the launch plan", errno);
     return file;
+}
+
+tl::expected<launcher::CapabilityMask, std::string> held_capabilities()
+{
+    launcher::CapabilitySets sets;
+    if (const int error = launcher::read_capabilities(sets); error != 0)
+        return failure("read the capability sets", error);
+    return sets.permitted;
 }
 
 tl::expected<std::string, std::string> this_program()

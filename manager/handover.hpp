@@ -21,6 +21,9 @@ tl::expected<void, std::string> hold_signals();
 /// A memfd with `plan` in it and all seals set. The error is a sentence.
 tl::expected<FileDescriptor, std::string> seal(const launcher::LaunchPlan& plan);
 
+/// The capabilities that this process holds, and thus can grant. The error is a sentence.
+tl::expected<launcher::CapabilityMask, std::string> held_capabilities();
+
 /// The path of this program. The error is a sentence.
 tl::expected<std::string, std::string> this_program();
 

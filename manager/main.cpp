@@ -51,16 +51,16 @@ std::string nothing_done(const Options& options)
 
 Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
 {
-    launcher::CapabilitySets held;
-    if (const int error = launcher::read_capabilities(held); error != 0)
-        return tl::unexpected(std::string{"could not read the capability sets: "} + errno_text(error));
+    const auto held = held_capabilities();
+    if (!held)
+        return tl::unexpected(held.error());
     const auto owner = trusted_owner(options.trust_files_of);
     if (!owner)
         return tl::unexpected(owner.error());
     config::Diagnostics diagnostics;
     auto plan = config::make_plan(configuration,
                                   {.root = ::geteuid() == 0,
-                                   .held = held.permitted,
+                                   .held = *held,
                                    .landlock_abi = launcher::landlock_abi(),
                                    .delegation = launcher::find_delegation(),
                                    .prefix_output = ::isatty(STDERR_FILENO) == 1,
@@ -132,10 +132,10 @@ Result<void> check_new_privileges(const launcher::LaunchPlan& plan)
 /// A launcher has given up what the configuration before this one did not need.
 Result<void> check_kept_capabilities(const launcher::LaunchPlan& plan)
 {
-    launcher::CapabilitySets held;
-    if (const int error = launcher::read_capabilities(held); error != 0)
-        return tl::unexpected(std::string{"could not read the capability sets: "} + errno_text(error));
-    const auto lacking = launcher::lacking_capabilities(plan, held.permitted);
+    const auto held = held_capabilities();
+    if (!held)
+        return tl::unexpected(held.error());
+    const auto lacking = launcher::lacking_capabilities(plan, *held);
     std::string names;
     for (int number = 0; lacking >> static_cast<unsigned>(number) != 0; ++number)
         if ((lacking & launcher::capability(number)) != 0)

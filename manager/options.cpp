@@ -2,6 +2,7 @@
 #include "manager/options.hpp"
 
 #include "config/nearest.hpp"
+#include "manager/handover.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -64,9 +65,8 @@ std::map<std::string, std::string> environment_of_this_process()
 /// The directory above that of this program; empty if it cannot be told.
 std::string prefix_of_this_program()
 {
-    std::error_code error;
-    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-    return error ? std::string{} : self.parent_path().parent_path().string();
+    const auto self = this_program();
+    return self ? std::filesystem::path{*self}.parent_path().parent_path().string() : std::string{};
 }
 
 struct Raw
@@ -146,7 +146,8 @@ std::string explain_unknown(const CLI::App& app, int argc, char** argv)
     for (int i = 1; i < argc; ++i) {
         const std::string argument = argv[i];
         const auto name = argument.substr(0, argument.find('='));
-        if (name.size() > 1 && name[0] == '-' && name[1] != '-' && name[1] != 's' && name[1] != 'h')
+        const bool is_short = name.size() > 1 && name[0] == '-' && name[1] != '-';
+        if (is_short && app.get_option_no_throw(name.substr(0, 2)) == nullptr)
             return "unknown option `" + name + '`';
         if (name.size() > 2 && name.starts_with("--") && std::ranges::count(names, name) == 0) {
             const auto best = config::nearest(name, names);
