@@ -14,6 +14,7 @@
 #include "manager/boot_source.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
+#include "manager/instance.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
 #include "manager/options.hpp"
@@ -184,6 +185,18 @@ Result<launcher::Invocation> invocation_of(const Options& options)
     return result;
 }
 
+/// A warning is enough where it cannot be told: the charger is worth more than the protection against a mistake.
+Result<FileDescriptor> claim(const config::Broker& broker)
+{
+    auto claimed = claim_instance(broker);
+    if (!claimed)
+        return tl::unexpected("nothing was started: " + claimed.error());
+    if (!claimed->unproven.empty())
+        complain("warning: a second manager for the same broker and prefix would not be noticed: " + claimed->unproven +
+                 (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest" : ""));
+    return std::move(claimed->file);
+}
+
 tl::expected<int, Refusal> start(const config::Configuration& configuration, const Options& options, StatusFifo fifo)
 {
     auto plan = make_plan(configuration, options);
@@ -210,6 +223,9 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
         return tl::unexpected(kept.error());
     if (options.judge)
         return 0;
+    auto instance = claim(configuration.settings.broker);
+    if (!instance)
+        return tl::unexpected(instance.error());
     auto timeline = open_timeline(options.timeline);
     if (!timeline)
         return tl::unexpected(timeline.error());
@@ -217,6 +233,7 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());
+    instance->reset(); // it is the launcher's
     return run(configuration, *plan, options, {std::move(*control), std::move(fifo), std::move(*timeline)});
 }
 
