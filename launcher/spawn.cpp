@@ -59,7 +59,8 @@ tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output, int
         return tl::unexpected(errno);
     if (pid == 0) {
         ModuleStart own = start;
-        own.output = output->write.get();
+        if (with_output)
+            own.output = output->write.get();
         own.status = status->child.get();
         become(own);
     }
