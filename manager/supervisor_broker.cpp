@@ -16,6 +16,7 @@ void Supervisor::on_connected()
 void Supervisor::on_broker_unreachable(const std::string& why)
 {
     log_->error("{}", why);
+    failure_ = why;
     fail();
 }
 
@@ -31,6 +32,7 @@ void Supervisor::on_broker_lost(const std::string& why)
         return lose_broker();
     if (lifecycle_.stopping())
         return apply(Event::fail);
+    failure_ = why;
     fail();
 }
 
@@ -43,6 +45,7 @@ void Supervisor::lose_broker()
     const auto decision = broker_recovery_.next();
     if (!decision) {
         exhausted_ = true;
+        failure_ = "The MQTT broker was lost too often";
         return fail();
     }
     recovery_ = *decision;
