@@ -201,7 +201,6 @@ void Supervisor::start_modules()
     if (const auto& socket = configuration_.settings.broker.socket_path; !socket.empty())
         for (const auto& sentence : denied_modules(socket, plan_))
             log_->warn("{}", sentence);
-    conversation_.publish_again();
     for (const auto& [id, module] : configuration_.modules)
         conversation_.renew(id);
     all_clean_ = true;
@@ -212,11 +211,12 @@ void Supervisor::start_modules()
         if (module.standalone && !module.ignored)
             log_->info("{}: standalone, to be started by somebody else", id);
     roll_call_.begin(std::exchange(others_must_come_again_, false));
+    conversation_.publish_metadata(); // while the launcher starts those who will read it
 }
 
 void Supervisor::restart(std::uint32_t module, unsigned attempt)
 {
-    conversation_.publish_again();
+    conversation_.publish_metadata();
     conversation_.renew(plan_.modules[module].id);
     record("restarted", plan_.modules[module].id);
     processes_.start(module, attempt);
