@@ -4,6 +4,7 @@
 #include "launcher/children.hpp"
 #include "launcher/clock.hpp"
 #include "launcher/complaint.hpp"
+#include "launcher/journal.hpp"
 #include "launcher/leftovers.hpp"
 #include "launcher/signal_domain.hpp"
 #include "launcher/spawn.hpp"
@@ -53,6 +54,9 @@ Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
     spared_.assign(children_.begin(), children_.begin() + static_cast<std::ptrdiff_t>(inherited));
     spared_.resize(inherited + supervising_children + modules_.size());
     children_.resize(spared_.size() + orphans_at_once);
+    for (const auto& module : plan.modules)
+        if (plan.journal_output)
+            stream_headers_.push_back(journal_stream_header(module.id, plan.unit));
 }
 
 int Launcher::run()
@@ -213,9 +217,11 @@ void Launcher::manager_ended(const siginfo_t& info)
         return;
     const char* name = info.si_code == CLD_EXITED ? nullptr : ::sigabbrev_np(info.si_status);
     if (name != nullptr)
-        complain("the manager (pid %d) was killed by SIG%s (%d)", info.si_pid, name, info.si_status);
+        report(JournalMessage::manager_ended, LOG_CRIT, "the manager (pid %d) was killed by SIG%s (%d)", info.si_pid,
+               name, info.si_status);
     else
-        complain("the manager (pid %d) ended with exit code %d", info.si_pid, info.si_status);
+        report(JournalMessage::manager_ended, LOG_CRIT, "the manager (pid %d) ended with exit code %d", info.si_pid,
+               info.si_status);
 }
 
 void Launcher::kill_orphans()

@@ -87,6 +87,7 @@ private:
 
     void dispatch(const Packet& packet);
     void start(const Packet& packet);
+    FileDescriptor open_stream(std::uint32_t number);
     void signal(const Packet& packet);
     void heartbeat(const Packet& packet);
     void notify(const Packet& packet);
@@ -116,6 +117,8 @@ private:
     std::vector<pollfd> polled_;
     std::vector<pid_t> spared_;   ///< who is no orphan: manager, judge of a reload, modules, and who was there before
     std::vector<pid_t> children_; ///< scratch
+    std::vector<std::string> stream_headers_; ///< by module number; none without `journal_output`
+    bool without_stream_ = false;             ///< the last one that was wanted could not be opened
     Reload reload_;
     bool reloads_ = false;
     bool ready_ = false;    ///< systemd was told so, and not of a reload since

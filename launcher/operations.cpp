@@ -2,6 +2,9 @@
 //
 // What the manager may say, and what the launcher does then.
 #include "launcher/clock.hpp"
+#include "launcher/complaint.hpp"
+#include "launcher/errno_text.hpp"
+#include "launcher/journal.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
@@ -67,8 +70,10 @@ void Launcher::start(const Packet& packet)
     module = Module{};
     module.forked_ns = monotonic_ns();
     const auto leaf = equipment_.control_groups.make_leaf(request.module);
-    auto spawned = !leaf ? tl::unexpected(leaf.error())
-                         : spawn(equipment_.starts[request.module].start(), plan_.prefix_output, leaf->get());
+    auto start = equipment_.starts[request.module].start();
+    const auto stream = open_stream(request.module);
+    start.output = stream.get();
+    auto spawned = !leaf ? tl::unexpected(leaf.error()) : spawn(start, plan_.prefix_output, leaf->get());
     if (!spawned)
         return tell(StartFailed{
             .module = request.module, .stage = static_cast<std::uint32_t>(StageId::fork), .error = spawned.error()});
@@ -76,6 +81,22 @@ void Launcher::start(const Packet& packet)
     module.pidfd = std::move(spawned->pidfd);
     module.status = std::move(spawned->status);
     module.output = std::move(spawned->output);
+}
+
+/// One for each start: it outlives the manager, and a journald that was replaced meanwhile does not matter. Whoever
+/// writes is who journald names, so it does not matter either that this process opens it.
+FileDescriptor Launcher::open_stream(std::uint32_t number)
+{
+    if (!plan_.journal_output)
+        return {};
+    auto stream = open_journal_stream(stream_headers_[number]);
+    if (!stream && !without_stream_)
+        report(JournalMessage::journal_lost, LOG_WARNING,
+               "could not open a journal stream for the output of %s: %s; as long as that is so, modules print to "
+               "standard error of the launcher",
+               plan_.modules[number].id.c_str(), errno_text(stream.error()));
+    without_stream_ = !stream;
+    return stream ? std::move(*stream) : FileDescriptor{};
 }
 
 void Launcher::signal(const Packet& packet)

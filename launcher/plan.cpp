@@ -12,7 +12,7 @@ namespace belay::launcher {
 
 namespace {
 
-constexpr std::uint64_t magic = 0x34'6e'61'6c'50'79'6c'42; // "BlyPlan4" without its a
+constexpr std::uint64_t magic = 0x35'6e'61'6c'50'79'6c'42; // "BlyPlan5" without its a
 constexpr std::uint64_t longest_text = 1U << 20U;
 constexpr std::uint64_t longest_list = 1U << 16U;
 
@@ -80,8 +80,8 @@ void serialize(Archive& archive, Invocation& invocation)
 template <typename Archive>
 void serialize(Archive& archive, LaunchPlan& plan)
 {
-    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.signal_domain,
-            plan.cgroup, plan.invocation, plan.reloaded, plan.stop_timeout_ms);
+    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.journal_output,
+            plan.unit, plan.signal_domain, plan.cgroup, plan.invocation, plan.reloaded, plan.stop_timeout_ms);
 }
 
 class Writer
@@ -273,6 +273,7 @@ tl::expected<LaunchPlan, std::string> decode(std::span<const std::byte> bytes)
     const auto& program = plan.invocation.program;
     reader.expect(program.empty() || program.starts_with('/'), "the program of a reload is not absolute");
     reader.expect(program.empty() || !plan.invocation.arguments.empty(), "the program of a reload has no argument 0");
+    reader.expect(!(plan.prefix_output && plan.journal_output), "output goes to pipes and to the journal");
     reader.expect(plan.manager.system_call_policy != SystemCallPolicy::allow_list, "an allow list for the manager");
     if (!reader.error.empty())
         return tl::unexpected(std::move(reader.error));

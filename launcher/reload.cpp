@@ -92,9 +92,11 @@ Reload::Verdict Reload::judged(int status) noexcept
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return Verdict::good;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        complain("the configuration could not be judged within %u s; nothing was changed", longest_judgement_s);
+        report(JournalMessage::configuration_error, LOG_ERR,
+               "the configuration could not be judged within %u s; nothing was changed", longest_judgement_s);
     else
-        complain("the configuration was refused as explained above; the modules run on with the one they have");
+        report(JournalMessage::configuration_error, LOG_ERR,
+               "the configuration was refused as explained above; the modules run on with the one they have");
     return Verdict::refused;
 }
 

@@ -79,7 +79,8 @@ tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output, int
     if (child.pid == 0) {
         ModuleStart own = start;
         own.control_group = child.misplaced ? control_group : -1;
-        own.output = output->write.get();
+        if (with_output)
+            own.output = output->write.get();
         own.status = status->child.get();
         become(own);
     }

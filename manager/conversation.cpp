@@ -256,11 +256,14 @@ bool Conversation::understands(const Request& request, std::string_view topic)
         complain("request", topic,
                  "it is in the words of another release of EVerest, and of no module that is configured");
     else if (rate_limit_.admit("dialect of " + module->id))
-        log_.error(
-            "{}: asks for its configuration in the words of EVerest {}, but all are spoken to as by EVerest {} ({}); "
-            "it gets no answer, and will end; install it from the release of the others, or name the right release "
-            "in belay.yaml, `broker: {{dialect: ...}}`",
-            module->id, request.dialect->release, dialect_->release, dialect_known_from_);
+        log_entry(
+            log_, spdlog::level::err, about_module(module->id),
+            fmt::format(
+                "{}: asks for its configuration in the words of EVerest {}, but all are spoken to as by EVerest {} "
+                "({}); "
+                "it gets no answer, and will end; install it from the release of the others, or name the right release "
+                "in belay.yaml, `broker: {{dialect: ...}}`",
+                module->id, request.dialect->release, dialect_->release, dialect_known_from_));
     return false;
 }
 
@@ -301,9 +304,11 @@ void Conversation::reply(const ConfigService::Answer& answer)
     const auto number = broker_.publish(topic, answer.payload, 2, false);
     if (!number) {
         if (broker_.connected())
-            log_.error(
-                "{}: could not publish its configuration ({} bytes); the broker's max_packet_size may be too small",
-                answer.origin, answer.payload.size());
+            log_entry(
+                log_, spdlog::level::err, about_module(answer.origin),
+                fmt::format(
+                    "{}: could not publish its configuration ({} bytes); the broker's max_packet_size may be too small",
+                    answer.origin, answer.payload.size()));
         return;
     }
     answers_under_way_.insert(*number);

@@ -7,6 +7,7 @@
 #include "config/configuration.hpp"
 #include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/journal.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/own_privileges.hpp"
 #include "launcher/service_manager.hpp"
@@ -20,11 +21,14 @@
 #include "manager/options.hpp"
 #include "manager/trust_check.hpp"
 
+#include <systemd/sd-login.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fcntl.h>
@@ -50,12 +54,6 @@ struct Refusal
 template <typename Value>
 using Result = tl::expected<Value, std::string>;
 
-int complain(const std::string& why)
-{
-    std::fprintf(stderr, "manager: %s\n", why.c_str());
-    return 1;
-}
-
 /// To EVerest's harness every failure is 1. To systemd, a configuration that must be changed first is 78, for which the
 /// unit is not started again (RestartPreventExitStatus=), and `systemctl status` shows why.
 int fail(const Options& options, const Refusal& refusal)
@@ -75,6 +73,16 @@ std::string nothing_done(const Options& options)
     return options.judge ? "nothing was changed: " : "nothing was started: ";
 }
 
+/// systemd's name of the service that this is; empty: it is none.
+std::string own_unit()
+{
+    char* name = nullptr;
+    if (::sd_pid_get_unit(0, &name) < 0)
+        return {};
+    const std::unique_ptr<char, decltype(&std::free)> owner{name, std::free};
+    return name;
+}
+
 Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
 {
     const auto held = held_capabilities();
@@ -90,6 +98,8 @@ Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuratio
                                    .landlock_abi = launcher::landlock_abi(),
                                    .delegation = launcher::find_delegation(),
                                    .prefix_output = ::isatty(STDERR_FILENO) == 1,
+                                   .journal_output = launcher::is_journal(),
+                                   .unit = own_unit(),
                                    .reloaded = options.reloaded,
                                    .checking = false,
                                    .trusted_owner = *owner,
@@ -106,9 +116,11 @@ Result<void> check_trust(const config::Configuration& configuration, const launc
 {
     if (!plan.trust_rule)
         return {};
-    auto untrusted = untrusted_files(configuration, plan, launcher);
+    const auto untrusted = untrusted_files(configuration, plan, launcher);
+    config::Diagnostics diagnostics;
     for (const auto& sentence : untrusted)
-        std::fprintf(stderr, "error: %s\n", sentence.c_str());
+        diagnostics.error({}, sentence);
+    print(diagnostics);
     if (untrusted.empty())
         return {};
     return tl::unexpected(nothing_done(options) +
@@ -192,8 +204,8 @@ Result<FileDescriptor> claim(const config::Broker& broker)
     if (!claimed)
         return tl::unexpected("nothing was started: " + claimed.error());
     if (!claimed->unproven.empty())
-        complain("warning: a second manager for the same broker and prefix would not be noticed: " + claimed->unproven +
-                 (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest" : ""));
+        warn("a second manager for the same broker and prefix would not be noticed: " + claimed->unproven +
+             (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest" : ""));
     return std::move(claimed->file);
 }
 

@@ -209,7 +209,8 @@ void Supervisor::start_modules()
         processes_.start(module, recovery_.attempt);
     for (const auto& [id, module] : configuration_.modules)
         if (module.standalone && !module.ignored)
-            log_->info("{}: standalone, to be started by somebody else", id);
+            log_entry(*log_, spdlog::level::info, about_module(id),
+                      id + ": standalone, to be started by somebody else");
     roll_call_.begin(std::exchange(others_must_come_again_, false));
     conversation_.publish_metadata(); // while the launcher starts those who will read it
 }
@@ -218,7 +219,10 @@ void Supervisor::restart(std::uint32_t module, unsigned attempt)
 {
     conversation_.publish_metadata();
     conversation_.renew(plan_.modules[module].id);
-    record("restarted", plan_.modules[module].id);
+    const auto& id = plan_.modules[module].id;
+    record("restarted", id);
+    log_entry(*log_, spdlog::level::trace, about(JournalMessage::module_restarted, id),
+              fmt::format("{}: starting it again, restart {}", id, attempt));
     processes_.start(module, attempt);
 }
 
@@ -238,7 +242,8 @@ void Supervisor::announce()
     service_status_.ready();
     timeline_.record("all_ready", {}, 0, now);
     if (!std::exchange(announced_, true))
-        log_->info("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms);
+        log_entry(*log_, spdlog::level::info, about(JournalMessage::all_ready),
+                  fmt::format("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms));
     else if (rate_limit_.admit("announcement"))
         log_->info("a module is ready again; the announcement is repeated");
 }
@@ -273,8 +278,9 @@ void Supervisor::judge(const End& end)
         restarter_.stopped(end);
         const int status = end.status.value_or(-1);
         const bool by_sigterm = WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
-        return log_->log(status == 0 || by_sigterm ? spdlog::level::debug : spdlog::level::warn,
-                         "{} (pid {}): ended while it was stopped: {}", id, end.pid, end.how);
+        return log_entry(*log_, status == 0 || by_sigterm ? spdlog::level::debug : spdlog::level::warn,
+                         about_end(JournalMessage::module_ended, id, end),
+                         fmt::format("{} (pid {}): ended while it was stopped: {}", id, end.pid, end.how));
     }
     follow(restarter_.ended(end), end);
 }
@@ -289,12 +295,13 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
         [[fallthrough]];
     case Verdict::stop_all:
         failure_ = id + (end.status ? " ended: " : " could not be started: ") + end.how;
-        if (!end.status)
-            log_->error("{}: not started: {}; stopping all modules", id, end.how);
-        else
-            log_->error("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all modules", id,
-                        end.pid, end.how, std::chrono::duration<double>{end.ran}.count(),
-                        was_ready ? "" : ", before it was ready");
+        log_entry(*log_, spdlog::level::err, about_crash(id, end),
+                  !end.status
+                      ? fmt::format("{}: not started: {}; stopping all modules", id, end.how)
+                      : fmt::format("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all "
+                                    "modules",
+                                    id, end.pid, end.how, std::chrono::duration<double>{end.ran}.count(),
+                                    was_ready ? "" : ", before it was ready"));
         return fail();
     case Verdict::stay_ended:
         return was_ready ? void() : roll_call_.mark(id); // it is not waited for any more

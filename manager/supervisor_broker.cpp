@@ -15,17 +15,19 @@ void Supervisor::on_connected()
 
 void Supervisor::on_broker_unreachable(const std::string& why)
 {
-    log_->error("{}", why);
+    log_entry(*log_, spdlog::level::err, about(JournalMessage::broker_lost), why);
     failure_ = why;
     fail();
 }
 
 void Supervisor::on_broker_lost(const std::string& why)
 {
-    log_->error("{}", why);
+    log_entry(*log_, spdlog::level::err, about(JournalMessage::broker_lost), why);
     answer_deadline_.disarm();
     for (const auto& end : std::exchange(ended_, {}))
-        log_->info("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how);
+        log_entry(*log_, spdlog::level::info,
+                  about_end(JournalMessage::module_ended, plan_.modules[end.module].id, end),
+                  fmt::format("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how));
     if (lifecycle_.state() == State::exiting)
         return finish();
     if (broker_recovery_.enabled() && lifecycle_.state() != State::initializing && !lifecycle_.ending())
@@ -91,7 +93,8 @@ void Supervisor::on_answered(const std::string& module)
 void Supervisor::on_module_ready(const std::string& module)
 {
     record("ready", module);
-    log_->debug("{}: ready", module);
+    log_entry(*log_, spdlog::level::debug, about(JournalMessage::module_ready, module, processes_.pid_of(module)),
+              module + ": ready");
     if (!processes_.note_ready(module))
         return; // it is being ended
     roll_call_.mark(module);

@@ -74,7 +74,7 @@ void Supervisor::on_launcher_gone(const std::string& why)
 {
     if (finished_)
         return;
-    log_->critical("the launcher is gone: {}", why);
+    log_entry(*log_, spdlog::level::critical, about(JournalMessage::launcher_ended), "the launcher is gone: " + why);
     begin_finish(1);
 }
 
