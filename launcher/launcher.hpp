@@ -69,6 +69,10 @@ private:
     struct Operation;
     static const std::array<Operation, 5> operations;
 
+    /// The manager may ask modules to stop, then signal them, then kill them, and must tell the broker: so many times
+    /// the plan's timeout is a manager that hangs.
+    static constexpr std::uint64_t orderly_stop_factor = 4;
+
     void wait();
     void read_signals();
     void forward(int signal);
@@ -98,6 +102,12 @@ private:
     void lose_manager(const char* why);
     void signal_tree(std::size_t number, int signal);
     void signal_all(int number);
+    void judge_reload();
+    void follow(Reload::Verdict verdict);
+    void say_ready();
+    void say_stopping();
+    void set_deadline(std::uint64_t ms);
+    [[nodiscard]] std::uint64_t time_to_end_ms() const noexcept;
     void reach_deadline();
     [[nodiscard]] bool done() const;
 
@@ -111,6 +121,7 @@ private:
     bool without_stream_ = false;             ///< the last one that was wanted could not be opened
     Reload reload_;
     bool reloads_ = false;
+    bool ready_ = false;    ///< systemd was told so, and not of a reload since
     bool unreaped_ = false; ///< there may be more, for which no SIGCHLD comes
     State state_ = State::running;
     std::uint64_t deadline_ns_ = 0; ///< CLOCK_MONOTONIC; 0: none

@@ -19,6 +19,10 @@ namespace belay::launcher {
 
 namespace {
 
+/// So long a start goes on after each word of the manager's about it, whatever TimeoutStartSec= says: modules may take
+/// their time, and each has its own limit. More often than this the manager speaks.
+constexpr std::uint64_t start_extension_ms = 30'000;
+
 bool allowed_signal(int number)
 {
     return number == SIGTERM || number == SIGKILL || number == SIGABRT;
@@ -116,10 +120,29 @@ void Launcher::heartbeat(const Packet& packet)
 void Launcher::notify(const Packet& packet)
 {
     auto request = packet.as<Notify>();
-    if (request.kind > Notification::status)
-        return lose_manager("asked for a notification that does not exist");
     request.text.back() = '\0';
-    equipment_.service_manager.notify(request.kind, request.text.data());
+    switch (request.kind) {
+    case Notification::ready:
+        return say_ready();
+    case Notification::stopping:
+        return say_stopping();
+    case Notification::status:
+        return equipment_.service_manager.status(request.text.data(), ready_ ? 0 : start_extension_ms);
+    }
+    lose_manager("asked for a notification that does not exist");
+}
+
+void Launcher::say_ready()
+{
+    ready_ = true;
+    equipment_.service_manager.ready();
+}
+
+/// The manager has its time for it, as after a signal.
+void Launcher::say_stopping()
+{
+    equipment_.service_manager.stopping();
+    equipment_.service_manager.extend(orderly_stop_factor * plan_.stop_timeout_ms + time_to_end_ms());
 }
 
 void Launcher::finish(const Packet& packet)
@@ -132,7 +155,7 @@ void Launcher::finish(const Packet& packet)
     exit_code_ = request.exit_code;
     reloads_ = request.after == After::reload;
     state_ = State::finishing;
-    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
+    set_deadline(plan_.stop_timeout_ms);
     signal_all(SIGKILL);
 }
 

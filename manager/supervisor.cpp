@@ -55,6 +55,8 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       roll_call_(loop, configuration, *log_, *this),
       restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); }),
       broker_recovery_(configuration, plan, options.recover_module_crashes),
+      service_status_(loop, processes_.launcher(), options.load.environment.contains("NOTIFY_SOCKET"),
+                      [this] { return describe_charger(); }),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
       answer_deadline_(loop, [this] { judge_silence(); })
@@ -63,15 +65,17 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
 void Supervisor::start()
 {
     if (awaited(configuration_).empty() && !options_.into_idle) {
+        failure_ = "There is no module to start: " + why_nothing_to_start(configuration_, options_);
         log_->error("there is no module to start: {}", why_nothing_to_start(configuration_, options_));
         if (!options_.idle_on_failure)
             return apply(Event::give_up);
     }
     if (const auto prepared = store_.prepare(*log_); !prepared) {
+        failure_ = "Nothing is started: " + prepared.error();
         log_->error("nothing is started: {}", prepared.error());
         return apply(Event::give_up);
     }
-    processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");
+    update_status();
     conversation_.connect(!nothing_to_start());
 }
 
@@ -87,7 +91,7 @@ void Supervisor::apply(Event event)
     if (transition == nullptr)
         return;
     if (lifecycle_.ending() && !before.ending() && !reloads_)
-        processes_.launcher().notify(launcher::Notification::stopping);
+        service_status_.stopping();
     if (lifecycle_.stopping()) {
         restarter_.cancel();
         roll_call_.end();
@@ -105,6 +109,7 @@ void Supervisor::apply(Event event)
     const auto state = lifecycle_.state();
     if (reloads_ && (state == State::resting || state == State::waiting_for_broker))
         apply(Event::reload_idle); // they would be started again, but not as they were
+    update_status();
 }
 
 /// Modules that were asked to shut down get SIGTERM together; then each has its own time until SIGKILL.
@@ -152,7 +157,6 @@ void Supervisor::perform(Step step)
     case Step::start_modules:
         return start_modules();
     case Step::wait_for_broker:
-        processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");
         return conversation_.connect_again(lifecycle_.state() != State::idle);
     case Step::manager_idle:
         return become_idle();
@@ -201,9 +205,7 @@ void Supervisor::start_modules()
     for (const auto& [id, module] : configuration_.modules)
         conversation_.renew(id);
     all_clean_ = true;
-    const auto modules = counted(plan_.modules.size(), "module");
-    log_->info("starting {}", modules);
-    processes_.launcher().notify(launcher::Notification::status, "Starting " + modules);
+    log_->info("starting {}", counted(plan_.modules.size(), "module"));
     for (std::uint32_t module = 0; module < plan_.modules.size(); ++module)
         processes_.start(module, recovery_.attempt);
     for (const auto& [id, module] : configuration_.modules)
@@ -228,8 +230,7 @@ void Supervisor::restart(std::uint32_t module, unsigned attempt)
 void Supervisor::become_idle()
 {
     log_->info("idle: no module is started, configuration requests are answered; SIGINT or SIGTERM ends it");
-    processes_.launcher().notify(launcher::Notification::ready);
-    processes_.launcher().notify(launcher::Notification::status, "Idle: no module is started");
+    service_status_.ready();
     say(status_line(Step::manager_idle));
 }
 
@@ -238,8 +239,7 @@ void Supervisor::announce()
     const auto now = monotonic_ns();
     broker_recovery_.forget();
     conversation_.announce();
-    processes_.launcher().notify(launcher::Notification::ready);
-    processes_.launcher().notify(launcher::Notification::status, "All modules are ready");
+    service_status_.ready();
     timeline_.record("all_ready", {}, 0, now);
     if (!std::exchange(announced_, true))
         log_entry(*log_, spdlog::level::info, about(JournalMessage::all_ready),
@@ -294,6 +294,7 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
         exhausted_ = true;
         [[fallthrough]];
     case Verdict::stop_all:
+        failure_ = id + (end.status ? " ended: " : " could not be started: ") + end.how;
         log_entry(*log_, spdlog::level::err, about_crash(id, end),
                   !end.status
                       ? fmt::format("{}: not started: {}; stopping all modules", id, end.how)
@@ -306,10 +307,9 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
         return was_ready ? void() : roll_call_.mark(id); // it is not waited for any more
     case Verdict::restart:
         roll_call_.forget(id);
-        return processes_.launcher().notify(launcher::Notification::status, id + " ended and will be started again");
+        return update_status();
     case Verdict::restart_all:
         recovery_ = decision;
-        processes_.launcher().notify(launcher::Notification::status, id + " ended; all will be started again");
         return recover();
     }
 }

@@ -16,6 +16,7 @@ void Supervisor::on_connected()
 void Supervisor::on_broker_unreachable(const std::string& why)
 {
     log_entry(*log_, spdlog::level::err, about(JournalMessage::broker_lost), why);
+    failure_ = why;
     fail();
 }
 
@@ -33,6 +34,7 @@ void Supervisor::on_broker_lost(const std::string& why)
         return lose_broker();
     if (lifecycle_.stopping())
         return apply(Event::fail);
+    failure_ = why;
     fail();
 }
 
@@ -45,6 +47,7 @@ void Supervisor::lose_broker()
     const auto decision = broker_recovery_.next();
     if (!decision) {
         exhausted_ = true;
+        failure_ = "The MQTT broker was lost too often";
         return fail();
     }
     recovery_ = *decision;
