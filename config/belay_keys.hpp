@@ -102,8 +102,8 @@ void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
 void read_sandbox(Reading& reading, const Member& member, Sandbox& sandbox);
 
 /// What keys say together, after the most specific of each was taken. `place`: what to point at.
-void check_limits(Reading& reading, const Node& place, const Limits& limits);
-void check_restart(Reading& reading, const Node& place, const RestartPolicy& policy);
-void check_sandbox(Reading& reading, const Node& place, const Sandbox& sandbox);
+void check_limits(Reading& reading, const Place& place, const Limits& limits);
+void check_restart(Reading& reading, const Place& place, const RestartPolicy& policy);
+void check_sandbox(Reading& reading, const Place& place, const Sandbox& sandbox);
 
 } // namespace belay::config

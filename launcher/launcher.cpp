@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -348,6 +349,9 @@ void Launcher::lose_manager(const char* why)
         ::kill(equipment_.manager, SIGKILL);
     state_ = State::stopping;
     equipment_.service_manager.stopping();
+    std::array<char, 128> text{};
+    std::snprintf(text.data(), text.size(), "The manager %s; stopping all modules", why);
+    equipment_.service_manager.status(text.data());
     set_deadline(plan_.stop_timeout_ms);
     signal_all(SIGTERM);
 }

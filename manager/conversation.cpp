@@ -48,7 +48,6 @@ Conversation::Conversation(EventLoop& loop, const config::Configuration& configu
       topics_(configuration.settings.broker.everest_prefix),
       dialect_(&first_dialect(configuration.settings)),
       dialect_known_from_(configuration.settings.broker.dialect.empty() ? "" : "belay.yaml"),
-      metadata_(make_metadata(configuration, topics_, *dialect_)),
       service_(configuration, *dialect_),
       subscriptions_(request_filters(topics_)),
       broker_(loop, configuration.settings.broker, log, *this),
@@ -85,15 +84,15 @@ void Conversation::on_broker_connected()
     const auto filters = topics_.metadata_filters();
     broker_.subscribe(filters, 0);
     looking_for_stale_ = broker_.unsubscribe(filters);
-    if (publishing_)
-        publish_metadata();
     if (!subscribing_ || !looking_for_stale_)
         on_broker_lost("could not subscribe");
 }
 
-void Conversation::publish_metadata()
+void Conversation::send_metadata()
 {
     metadata_retained_ = true;
+    if (metadata_.empty())
+        metadata_ = make_metadata(configuration_, topics_, *dialect_);
     for (const auto& message : metadata_) {
         const auto number = broker_.publish(message.topic, message.payload, 2, true);
         if (!number)
@@ -103,13 +102,13 @@ void Conversation::publish_metadata()
     }
 }
 
-void Conversation::publish_again()
+void Conversation::publish_metadata()
 {
     clear_wanted_ = false;
     if (metadata_retained_ || !broker_.connected())
         return;
     metadata_published_ = false;
-    publish_metadata();
+    send_metadata();
 }
 
 void Conversation::on_broker_unreachable(const std::string& why)
@@ -294,7 +293,7 @@ void Conversation::speak(const Dialect& dialect)
         if (!is_published(message.topic))
             outdated_.push_back(message.topic);
     metadata_published_ = false;
-    publish_metadata();
+    send_metadata();
 }
 
 void Conversation::reply(const ConfigService::Answer& answer)

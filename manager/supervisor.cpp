@@ -201,7 +201,6 @@ void Supervisor::start_modules()
     if (const auto& socket = configuration_.settings.broker.socket_path; !socket.empty())
         for (const auto& sentence : denied_modules(socket, plan_))
             log_->warn("{}", sentence);
-    conversation_.publish_again();
     for (const auto& [id, module] : configuration_.modules)
         conversation_.renew(id);
     all_clean_ = true;
@@ -213,11 +212,12 @@ void Supervisor::start_modules()
             log_entry(*log_, spdlog::level::info, about_module(id),
                       id + ": standalone, to be started by somebody else");
     roll_call_.begin(std::exchange(others_must_come_again_, false));
+    conversation_.publish_metadata(); // while the launcher starts those who will read it
 }
 
 void Supervisor::restart(std::uint32_t module, unsigned attempt)
 {
-    conversation_.publish_again();
+    conversation_.publish_metadata();
     conversation_.renew(plan_.modules[module].id);
     const auto& id = plan_.modules[module].id;
     record("restarted", id);

@@ -168,7 +168,7 @@ class Notify(harness.Case):
         os.kill(self.manager.manager_pid(), signal.SIGKILL)
         self.check_end(1)
         texts = self.texts(before)
-        self.assertEqual(texts[0], "STOPPING=1")
+        self.assertEqual(texts[:2], ["STOPPING=1", "STATUS=The manager ended; stopping all modules"])
         self.assertEqual(self.extensions(texts)[0], 20_000_000)
 
     def test_a_wrong_configuration(self):
