@@ -54,6 +54,7 @@ FILES:${PN} = " \
     ${systemd_system_unitdir}/everest@.service \
     ${nonarch_libdir}/sysusers.d/everest.conf \
     ${nonarch_libdir}/tmpfiles.d/everest.conf \
+    ${nonarch_libdir}/systemd/catalog/belay.catalog \
     ${datadir}/belay \
     ${sysconfdir}/everest/belay.yaml \
 "
