@@ -78,9 +78,9 @@ tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output, int
         return tl::unexpected(errno);
     if (child.pid == 0) {
         ModuleStart own = start;
+        own.control_group = child.misplaced ? control_group : -1;
         if (with_output)
             own.output = output->write.get();
-        own.control_group = child.misplaced ? control_group : -1;
         own.status = status->child.get();
         become(own);
     }

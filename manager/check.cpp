@@ -79,16 +79,26 @@ void check_trust(const config::Configuration& configuration, const launcher::Lau
         diagnostics.warning({}, "a start would refuse: " + sentence);
 }
 
+void say(spdlog::level::level_enum level, const About& about, const std::string& sentence, const char* label)
+{
+    const auto style = detect_log_style();
+    if (style == LogStyle::journal)
+        log_entry(*make_log(style), level, about, sentence);
+    else
+        std::fprintf(stderr, "manager: %s%s\n", label, sentence.c_str());
+}
+
 } // namespace
 
 int complain(const std::string& why)
 {
-    const auto style = detect_log_style();
-    if (style == LogStyle::journal)
-        log_entry(*make_log(style), spdlog::level::err, about(JournalMessage::configuration_error), why);
-    else
-        std::fprintf(stderr, "manager: %s\n", why.c_str());
+    say(spdlog::level::err, about(JournalMessage::configuration_error), why, "");
     return 1;
+}
+
+void warn(const std::string& sentence)
+{
+    say(spdlog::level::warn, {}, sentence, "warning: ");
 }
 
 void print(const config::Diagnostics& diagnostics)

@@ -22,6 +22,9 @@ int dump_manifests(const Options& options);
 /// configuration error. Returns 1.
 int complain(const std::string& why);
 
+/// Likewise what is no reason to stop, without a MESSAGE_ID.
+void warn(const std::string& sentence);
+
 /// Prints each diagnostic to standard error, or enters it into the journal: coloured on a terminal unless NO_COLOR is
 /// set, paths below the working directory without it.
 void print(const config::Diagnostics& diagnostics);

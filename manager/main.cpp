@@ -203,12 +203,9 @@ Result<FileDescriptor> claim(const config::Broker& broker)
     auto claimed = claim_instance(broker);
     if (!claimed)
         return tl::unexpected("nothing was started: " + claimed.error());
-    config::Diagnostics diagnostics;
     if (!claimed->unproven.empty())
-        diagnostics.warning(
-            {}, "a second manager for the same broker and prefix would not be noticed: " + claimed->unproven,
-            ::geteuid() == 0 ? "a unit that starts this one needs RuntimeDirectory=everest" : "");
-    print(diagnostics);
+        warn("a second manager for the same broker and prefix would not be noticed: " + claimed->unproven +
+             (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest" : ""));
     return std::move(claimed->file);
 }
 
