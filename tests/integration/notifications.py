@@ -18,11 +18,16 @@ class Notifications:
         self._socket.bind(str(path))
         path.chmod(0o777)
         self._messages = []
+        self._fences = 0
+        self._passed = 0
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def messages(self):
-        """(pid, text) of each until now."""
+        """(pid, text) of each that was sent until now."""
+        self._fences += 1
+        self._send(f"FENCE={self._fences}")
+        wait_until(lambda: self._passed >= self._fences, "the fence behind what was sent")
         return list(self._messages)
 
     def wait(self, text, count=1, timeout=PATIENCE):
@@ -33,16 +38,22 @@ class Notifications:
         return wait_until(found, lambda: f"{text!r}, {count} times: {self.messages()}", timeout)
 
     def close(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-            one.sendto(b"", str(self.path))
+        self._send("")
         self._thread.join()
         self._socket.close()
+
+    def _send(self, text):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+            one.sendto(text.encode(), str(self.path))
 
     def _read(self):
         while True:
             data, ancillary, _, _ = self._socket.recvmsg(4096, socket.CMSG_SPACE(12))
             if not data:
                 return
+            if data.startswith(b"FENCE="):
+                self._passed = int(data.removeprefix(b"FENCE="))
+                continue
             pid = next(struct.unpack("iII", value)[0] for level, kind, value in ancillary
                        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS))
             self._messages.append((pid, data.decode()))
