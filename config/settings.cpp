@@ -176,7 +176,7 @@ void resolve_port(Workspace& work, const SettingsReader& reader)
 void check_everest_prefix(const SettingsReader& reader, const std::string& prefix)
 {
     const bool wild = prefix.find_first_of("+#") != prefix.npos;
-    const bool control = std::any_of(prefix.begin(), prefix.end(), [](char c) { return c >= '\0' && c < ' '; });
+    const bool control = std::any_of(prefix.begin(), prefix.end(), [](unsigned char c) { return c < ' '; });
     if (wild || control || prefix.starts_with('$'))
         reader.complain("mqtt_everest_prefix",
                         "the prefix of all topics `" + prefix + "` " +

@@ -20,7 +20,7 @@ void add_line(std::string& header, std::string_view text)
     const auto begin = header.size();
     header += text.substr(0, longest_line);
     std::replace_if(
-        header.begin() + static_cast<std::ptrdiff_t>(begin), header.end(), [](char c) { return c >= '\0' && c < ' '; },
+        header.begin() + static_cast<std::ptrdiff_t>(begin), header.end(), [](unsigned char c) { return c < ' '; },
         '?');
     header += '\n';
 }

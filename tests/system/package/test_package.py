@@ -63,7 +63,13 @@ class Package(unittest.TestCase):
             again = build(source, CCACHE_DISABLE="1", TZ="Asia/Tokyo", LC_ALL="C.UTF-8")
             hashes = [hashlib.sha256(one.read_bytes()).hexdigest() for one in (self.package, again)]
             self.assertEqual(again.name, self.package.name)
-            self.assertEqual(*hashes)
+            self.assertEqual(*hashes, f"these differ: {self.differing(again)}; if sources were changed while {RELEASE} was "
+                                      "built, remove it")
+
+    def differing(self, other):
+        """Lines of the two lists of checksums that are not in both."""
+        lists = [set(run("dpkg-deb", "--info", one, "md5sums").splitlines()) for one in (self.package, other)]
+        return sorted(lists[0] ^ lists[1])
 
     def test_no_path_of_this_machine_is_inside(self):
         with tempfile.TemporaryDirectory(prefix="belay-inside-", dir="/tmp") as directory:
