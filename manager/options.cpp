@@ -41,8 +41,9 @@ constexpr const char* examples = R"(  manager --config /etc/everest/charger.yaml
 constexpr const char* notes = R"(Without --config and --db it starts PREFIX/etc/everest/default.yaml. Signals:
 SIGINT and SIGTERM stop all modules in order, a second one kills them; SIGHUP
 reloads the configuration if it is valid. Exit codes: 0 stopped on request, or
-valid; 1 anything else, explained on standard error. Environment:
-MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override the broker; NO_COLOR.)";
+valid; 1 anything else, explained on standard error; started by systemd, 78 if
+the configuration must be changed first. Environment: MQTT_SERVER_ADDRESS and
+MQTT_SERVER_PORT override the broker; NO_COLOR.)";
 
 [[noreturn]] void refuse(const std::string& message)
 {

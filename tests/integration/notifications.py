@@ -7,6 +7,8 @@ import threading
 
 from harness import PATIENCE, wait_until
 
+FENCE = "FENCE="  # of our own: what came before it has been read
+
 
 class Notifications:
     """systemd's end of sd_notify(3): everybody may write to it, and the kernel says who did."""
@@ -18,16 +20,15 @@ class Notifications:
         self._socket.bind(str(path))
         path.chmod(0o777)
         self._messages = []
-        self._fences = 0
-        self._passed = 0
+        self._fences = self._seen = 0
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def messages(self):
-        """(pid, text) of each that was sent until now."""
+        """(pid, text) of each until now."""
         self._fences += 1
-        self._send(f"FENCE={self._fences}")
-        wait_until(lambda: self._passed >= self._fences, "the fence behind what was sent")
+        self._send(f"{FENCE}{self._fences}")
+        wait_until(lambda: self._seen >= self._fences, "what was sent")
         return list(self._messages)
 
     def wait(self, text, count=1, timeout=PATIENCE):
@@ -42,18 +43,19 @@ class Notifications:
         self._thread.join()
         self._socket.close()
 
-    def _send(self, text):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-            one.sendto(text.encode(), str(self.path))
-
     def _read(self):
         while True:
             data, ancillary, _, _ = self._socket.recvmsg(4096, socket.CMSG_SPACE(12))
             if not data:
                 return
-            if data.startswith(b"FENCE="):
-                self._passed = int(data.removeprefix(b"FENCE="))
-                continue
             pid = next(struct.unpack("iII", value)[0] for level, kind, value in ancillary
                        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS))
-            self._messages.append((pid, data.decode()))
+            text = data.decode()
+            if text.startswith(FENCE):
+                self._seen += 1
+            else:
+                self._messages.append((pid, text))
+
+    def _send(self, text):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+            one.sendto(text.encode(), str(self.path))

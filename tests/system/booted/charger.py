@@ -35,7 +35,7 @@ class Charger:
 
     def __init__(self):
         self.package = package()
-        self.box = container.Container(root_file_system.provide(self.package))
+        self.box = container.Container(root_file_system.provide_for(self.package))
         self.everest = container.Service(self.box, "everest.service")
         self.broker = container.Service(self.box, "mosquitto.service")
 

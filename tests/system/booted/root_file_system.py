@@ -23,10 +23,11 @@ def dependencies_of(package):
     return re.findall(r"(?:^|,)\s*([a-z0-9][a-z0-9+.-]*)", field)
 
 
-def _make(directory, packages):
+def _make(directory, packages, architectures):
     with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
         root = pathlib.Path(scratch) / "root"
-        done = subprocess.run(["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, root],
+        done = subprocess.run(["mmdebstrap", "--variant=minbase", f"--architectures={architectures}",
+                               f"--include={','.join(packages)}", SUITE, root],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             raise AssertionError(f"mmdebstrap failed; does this machine have a mirror of Debian?\n{done.stdout}")
@@ -34,16 +35,23 @@ def _make(directory, packages):
         root.rename(directory)
 
 
-def provide(package):
+def provide_for(package):
     """The directory, with all that the .deb file `package` needs."""
-    packages = sorted({*PACKAGES, *dependencies_of(package)})
-    key = hashlib.sha256(f"{SUITE} {packages}".encode()).hexdigest()[:16]
+    return provide({*PACKAGES, *dependencies_of(package)})
+
+
+def provide(packages, architectures=""):
+    """The directory, with these packages; without `architectures`, of this machine's."""
+    architectures = architectures or subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True,
+                                                    text=True).stdout.strip()
+    packages = sorted(packages)
+    key = hashlib.sha256(f"{SUITE} {architectures} {packages}".encode()).hexdigest()[:16]
     CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
     directory = CACHE / f"{SUITE}-{key}"
     with open(CACHE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not directory.is_dir():
-            _make(directory, packages)
+            _make(directory, packages, architectures)
     return directory
 
 

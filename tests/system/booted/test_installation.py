@@ -56,6 +56,7 @@ class Installation(charger.Case):
         self.assertEqual(self.everest.show("UnitFileState", "ActiveState"),
                          {"UnitFileState": "enabled", "ActiveState": "inactive"})
         self.packages_files_are_unchanged()
+        self.assertIn("Defined-By: Belay", self.box.output("journalctl", "--dump-catalog"))
         self.assertEqual(self.box.output("systemctl", "--failed", "--no-legend"), "")
 
     def run_a_charger(self):
@@ -94,6 +95,7 @@ class Installation(charger.Case):
         self.box.run("dpkg", "--remove", "belay")
         self.assertEqual(self.charger.alive(processes), [])
         self.assertEqual(self.everest.get("LoadState"), "not-found")
+        self.assertNotIn("Defined-By: Belay", self.box.output("journalctl", "--dump-catalog"))
         for name in ("/usr/bin/manager", "/usr/libexec/everest/launcher", "/usr/share/belay", "/usr/share/doc/belay"):
             self.assertFalse(self.box.path(name).exists(), name)
         for name in (charger.POLICY, charger.CONFIG, DATA):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """everest.service on a booted Debian: it starts, is what it should be, comes back after whatever ends, and stops."""
 
+import json
 import signal
 
 import charger
@@ -10,6 +11,9 @@ KILL = str(int(signal.SIGKILL))
 # CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP; CAP_NET_RAW is to be handed on to slac.
 LAUNCHER = {5, 6, 7, 8, 13}
 NET_RAW = {13}
+# The catalog says what they are: belay.catalog.
+STARTED, READY, CRASHED = ("e397b9be2c9342e49feeb4f16951fd43", "5604e9f3f6f64cfabb61b28eed3f6156",
+                           "4e5bf1905d994fae915cf329e156960e")
 
 
 class RunningService(charger.Case):
@@ -118,6 +122,37 @@ class RunningService(charger.Case):
         self.assertNotIn(self.everest.get("ActiveState"), ("failed", "inactive"), self.everest.describe())
         self.broker.systemctl("start")
         self.charger.wait_until_running(not_as=main)
+
+    def entries(self, *matches):
+        lines = self.box.output("journalctl", "--no-pager", "--output=json", *matches).splitlines()
+        return [json.loads(line) for line in lines]
+
+    def test_the_journal_tells_modules_and_events_apart(self):
+        pid = self.charger.modules()["slac"]
+        said = wait_until(lambda: self.entries("--identifier=slac", f"_PID={pid}"), self.everest.describe)
+        self.assertIn("raw packet socket on lo: open, I have CAP_NET_RAW", [entry["MESSAGE"] for entry in said])
+        self.assertEqual({entry["_SYSTEMD_UNIT"] for entry in said}, {"everest.service"})
+        ids = {entry["MESSAGE_ID"] for entry in self.entries("EVEREST_MODULE=slac") if "MESSAGE_ID" in entry}
+        self.assertLessEqual({STARTED, READY}, ids)
+        meter = self.charger.modules()["meter"]
+        self.box.run("kill", f"-{KILL}", str(meter))
+        [crash] = wait_until(lambda: self.entries(f"MESSAGE_ID={CRASHED}", f"EVEREST_PID={meter}"), self.everest.describe)
+        self.assertEqual((crash["EVEREST_MODULE"], crash["PRIORITY"]), ("meter", "3"))
+        explained = self.box.output("journalctl", "--no-pager", "--catalog", f"MESSAGE_ID={CRASHED}", f"EVEREST_PID={meter}")
+        self.assertIn("coredumpctl info", explained)
+
+    def test_a_signal_to_all_processes_is_survived(self):
+        main = self.everest.main_pid()
+        self.everest.systemctl("kill")
+        self.charger.wait_until_running(not_as=main)
+
+    def test_frozen_and_thawed_it_runs_on(self):
+        main, before = self.everest.main_pid(), self.charger.modules()
+        self.everest.systemctl("freeze")
+        self.assertEqual(self.everest.get("FreezerState"), "frozen")
+        self.everest.systemctl("thaw")
+        self.assertEqual(self.everest.get("FreezerState"), "running")
+        self.assertEqual((self.everest.main_pid(), self.charger.modules()), (main, before))
 
     def test_stop_leaves_no_process(self):
         before = self.everest.processes()
