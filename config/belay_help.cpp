@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A value is: mapping; boolean; seconds; timeout, seconds from 0.1; user; names, paths, ports, capabilities (lists of them); 0..9, a whole number,
-// and [0..9], a list of them; a|b, one of these words; number, bytes (which may end in K, M, G, T), either or
-// "infinity", and with `:` the pair soft:hard; percent.
+// A value is: mapping; boolean; seconds; timeout, seconds from 0.1; user; names, paths, ports, capabilities (lists of
+// them); 0..9, a whole number, and [0..9], a list of them; a|b, one of these words; number, bytes (which may end in K,
+// M, G, T), either or "infinity", and with `:` the pair soft:hard; percent.
 #include "config/belay_help.hpp"
 
 #include <array>
