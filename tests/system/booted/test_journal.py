@@ -48,7 +48,7 @@ class Journal(charger.Case):
         self.charger.wait_until_running(not_as=main)
         crash = self.wait_for("EVEREST_MODULE=meter", "EVEREST_EVENT=module_crashed", f"EVEREST_PID={pid}")[0]
         self.assertEqual((crash["EVEREST_SIGNAL"], crash["PRIORITY"]), ("SIGKILL", "3"))
-        # dpkg's trigger has put the package's catalog into systemd's.
+        # The installation has put the package's catalog into systemd's.
         explained = self.box.output("journalctl", "--no-pager", "-x", f"EVEREST_PID={pid}", "EVEREST_EVENT=module_crashed")
         self.assertIn("Subject: meter has crashed", explained)
         self.assertIn(f"journalctl -b -t meter _PID={pid} -n 20", explained)
