@@ -68,6 +68,7 @@ constexpr std::array module_keys{
     ModuleKey{"capabilities", read_capabilities},
     groups_key,
     limits_key,
+    ModuleKey{"liveness", [](auto& reading, auto& member, auto& to) { read_liveness(reading, member, to.liveness); }},
     ModuleKey{"restart", [](auto& reading, auto& member, auto& to) { read_restart(reading, member, to.restart); }},
     ModuleKey{"startup", // systemd's TimeoutStartSec=
               [](auto& reading, auto& member, auto& to) {
@@ -165,6 +166,8 @@ constexpr std::array sections{
                 check_policy(reading, member.key_node, work.result.manager);
             }},
     Section{"modules", [](auto& /*reading*/, auto& member, auto& work) { read_modules(work, member); }},
+    Section{"watchdog",
+            [](auto& reading, auto& member, auto& work) { read_watchdog(reading, member, work.result.watchdog); }},
 };
 
 } // namespace

@@ -41,6 +41,7 @@ public:
         plan.trusted_owner = options_.trusted_owner;
         plan.prefix_output = options_.prefix_output;
         plan.cgroup = options_.delegation.directory;
+        plan.watchdog = configuration_.watchdog;
         resolve_run_as_user();
         for (const auto& [id, module] : configuration_.modules)
             if (!module.standalone && !module.ignored)
