@@ -7,20 +7,24 @@
 #include "config/configuration.hpp"
 #include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/feeding.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/own_privileges.hpp"
 #include "launcher/signal_domain.hpp"
 #include "manager/boot_source.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
+#include "manager/last_reset.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
+#include "manager/notify_sockets.hpp"
 #include "manager/options.hpp"
 #include "manager/trust_check.hpp"
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -159,6 +163,13 @@ Result<launcher::Invocation> invocation_of(const Options& options)
     return result;
 }
 
+/// By belay.yaml, or by systemd.
+bool is_watched(const launcher::LaunchPlan& plan)
+{
+    return plan.watchdog.wanted ||
+           launcher::systemd_watchdog_ms(std::getenv("WATCHDOG_USEC"), std::getenv("WATCHDOG_PID"), ::getpid()) != 0;
+}
+
 Result<int> start(const config::Configuration& configuration, const Options& options, StatusFifo fifo)
 {
     auto plan = make_plan(configuration, options);
@@ -189,10 +200,17 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     if (!timeline)
         return tl::unexpected(timeline.error());
     plan->signal_domain = confine_signals(*plan, options.reloaded);
+    auto sockets = make_notify_sockets(configuration, options.load.environment, *plan);
+    if (!sockets)
+        return tl::unexpected(sockets.error());
+    auto last_reset =
+        is_watched(*plan) ? take_up_record(configuration, options.load.environment, plan->watchdog) : std::string{};
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());
-    return run(configuration, *plan, options, {std::move(*control), std::move(fifo), std::move(*timeline)});
+    return run(
+        configuration, *plan, options,
+        {std::move(*control), std::move(fifo), std::move(*timeline), std::move(*sockets), std::move(last_reset)});
 }
 
 /// From the first status line on, a signal is answered by the last ones, however long the configuration takes to load.
@@ -202,7 +220,7 @@ Result<StatusFifo> begin(const Options& options)
     if (options.judge)
         return StatusFifo{};
     auto fifo = StatusFifo::open(options.status_fifo, options.reloaded);
-    const bool starting = !options.check && options.dump_manifests.empty();
+    const bool starting = !options.check && !options.last_reset && options.dump_manifests.empty();
     if (const auto held = fifo && starting ? hold_signals() : Result<void>{}; !held)
         return tl::unexpected(held.error());
     if (const auto written = fifo ? fifo->write(status_line(Step::manager_initializing)) : tl::expected<void, int>{};
@@ -222,6 +240,8 @@ int main(int argc, char** argv)
     auto fifo = begin(options);
     if (!fifo)
         return complain(fifo.error());
+    if (options.last_reset)
+        return print_last_reset(options.load);
     if (!options.dump_manifests.empty())
         return dump_manifests(options);
     config::Diagnostics diagnostics;

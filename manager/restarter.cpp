@@ -17,6 +17,7 @@ Restarter::Restarter(EventLoop& loop, const config::Configuration& configuration
         if (policy.together)
             together = backoff;
         runs_.emplace(module, std::make_unique<Run>(loop, policy, std::move(backoff), [this, module, start] {
+                          runs_.at(module)->pending = false;
                           start(module, runs_.at(module)->backoff->attempts());
                       }));
     }
@@ -28,7 +29,7 @@ Restarter::Decision Restarter::ended(const End& end)
     const auto& id = plan_.modules[end.module].id;
     const auto what = end.status ? id + " (pid " + std::to_string(end.pid) + "): ended: " + end.how
                                  : id + ": not started: " + end.how;
-    const auto verdict = judge(run.policy, end.late ? std::nullopt : end.status);
+    const auto verdict = judge(run.policy, end.late || end.hung ? std::nullopt : end.status);
     if (verdict == Verdict::stay_ended)
         log_.info("{}, which counts as success; it is not started again", what);
     if (verdict != Verdict::restart && verdict != Verdict::restart_all)
@@ -44,6 +45,7 @@ Restarter::Decision Restarter::ended(const End& end)
     if (verdict == Verdict::restart) {
         log_.warn("{}; restart {} of {} in {:.1f} s, the others run on", what, attempt, run.policy.burst, seconds);
         run.timer.arm(*delay);
+        run.pending = true;
     } else {
         log_.error("{}; restart {} of {}: all modules are stopped, and started again {:.1f} s later", what, attempt,
                    run.policy.burst, seconds);
@@ -58,8 +60,10 @@ void Restarter::stopped(const End& end)
 
 void Restarter::cancel()
 {
-    for (auto& [module, run] : runs_)
+    for (auto& [module, run] : runs_) {
         run->timer.disarm();
+        run->pending = false;
+    }
 }
 
 } // namespace belay::manager

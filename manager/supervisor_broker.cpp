@@ -16,6 +16,7 @@ void Supervisor::on_connected()
 void Supervisor::on_broker_unreachable(const std::string& why)
 {
     log_->error("{}", why);
+    record_step("exit", why);
     fail();
 }
 
@@ -27,6 +28,7 @@ void Supervisor::on_broker_lost(const std::string& why)
         log_->info("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how);
     if (lifecycle_.state() == State::exiting)
         return finish();
+    record_step(broker_recovery_.enabled() ? "restart-all" : "exit", why);
     if (broker_recovery_.enabled() && lifecycle_.state() != State::initializing && !lifecycle_.ending())
         return lose_broker();
     if (lifecycle_.stopping())
@@ -67,6 +69,7 @@ void Supervisor::on_metadata_published()
 
 void Supervisor::on_broker_alive()
 {
+    heartbeat_.on_broker_alive();
     judge_ended();
 }
 
@@ -91,6 +94,9 @@ void Supervisor::on_module_ready(const std::string& module)
     log_->debug("{}: ready", module);
     if (!processes_.note_ready(module))
         return; // it is being ended
+    for (std::uint32_t number = 0; number < plan_.modules.size(); ++number)
+        if (plan_.modules[number].id == module)
+            module_watchdogs_.begin(number);
     roll_call_.mark(module);
 }
 
