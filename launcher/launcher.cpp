@@ -67,7 +67,7 @@ int Launcher::run()
     }
     while (!done())
         wait();
-    const auto timeout = static_cast<int>(plan_.stop_timeout_ms);
+    const auto timeout = given_up_ ? 0 : static_cast<int>(plan_.stop_timeout_ms);
     for (std::size_t i = 0; i < modules_.size(); ++i)
         signal_tree(i, SIGKILL);
     const auto reach = plan_.signal_domain && reaches_nobody_else() ? Reach::everybody : Reach::children;
@@ -77,7 +77,7 @@ int Launcher::run()
         reloads_ = false;
     end_feeding(nobody_left);
     if (!nobody_left) {
-        complain("some processes did not end within %d ms of SIGKILL", timeout);
+        complain("some processes did not end within %u ms of SIGKILL", plan_.stop_timeout_ms);
         return exit_code_ == 0 ? 1 : exit_code_;
     }
     return exit_code_;
@@ -86,8 +86,8 @@ int Launcher::run()
 bool Launcher::done() const
 {
     const auto running = [](const Module& module) { return module.pid != 0 || module.ending; };
-    return state_ != State::running && std::none_of(modules_.begin(), modules_.end(), running) &&
-           (equipment_.manager == 0 || (state_ == State::stopping && deadline_ns_ == 0));
+    return given_up_ || (state_ != State::running && std::none_of(modules_.begin(), modules_.end(), running) &&
+                         (equipment_.manager == 0 || (state_ == State::stopping && killed_)));
 }
 
 void Launcher::wait()
@@ -348,9 +348,15 @@ void Launcher::reach_deadline()
     deadline_ns_ = 0;
     if (state_ == State::running)
         return lose_manager("did not stop in time");
+    if (killed_) {
+        given_up_ = true;
+        return;
+    }
+    killed_ = true;
     signal_all(SIGKILL);
     if (equipment_.manager != 0)
         ::kill(equipment_.manager, SIGKILL);
+    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms; // for what is stuck in the kernel
 }
 
 } // namespace belay::launcher

@@ -44,7 +44,7 @@ class Launcher
 public:
     Launcher(const LaunchPlan& plan, Equipment equipment);
 
-    /// Until every process is gone. The exit code: the manager's `finish`, or 1 if it ended without.
+    /// Until every process is gone, or does not go. The exit code: the manager's `finish`, or 1 if it ended without.
     int run();
 
     /// After run(): becomes bin/manager again if the manager asked for that and nobody is left. Returns 0 if not, or an
@@ -117,6 +117,8 @@ private:
     Reload reload_;
     bool reloads_ = false;
     bool told_to_stop_ = false;
+    bool killed_ = false;   ///< all that still runs
+    bool given_up_ = false; ///< on what survives that
     bool unreaped_ = false; ///< there may be more, for which no SIGCHLD comes
     State state_ = State::running;
     std::uint64_t deadline_ns_ = 0; ///< CLOCK_MONOTONIC; 0: none
