@@ -67,6 +67,25 @@ tl::expected<dev_t, Failure> find(const WatchdogPlan& plan)
     return status.st_rdev;
 }
 
+/// Where it is chosen already, by udev for example, /sys may be read-only.
+Result choose_governor(const WatchdogPlan& plan, const std::string& attributes)
+{
+    const auto& name = plan.pretimeout_governor;
+    const auto path = attributes + "pretimeout_governor";
+    if (name.empty() || attribute(path) == name)
+        return {};
+    const FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
+    if (file && ::write(file.get(), name.data(), name.size()) == static_cast<ssize_t>(name.size()))
+        return {};
+    const int error = errno;
+    auto sentence = "the governor `" + name + "` could not be chosen: " + path + ": " + errno_text(error);
+    if (error == EROFS)
+        return failure(plan, error, sentence + "; let udev choose it: ATTR{pretimeout_governor}=\"" + name + '"');
+    const auto available = attribute(attributes + "pretimeout_available_governors");
+    return failure(plan, error,
+                   sentence + (available.empty() ? "; the kernel has none for it" : "; there are: " + available));
+}
+
 } // namespace
 
 std::string watchdog_attribute(const std::string& device, const char* name)
@@ -91,18 +110,8 @@ tl::expected<Watchdog, Failure> Watchdog::open(const WatchdogPlan& plan)
     const auto attributes = attributes_of(*number);
     const auto nowayout = attribute(attributes + "nowayout");
     result.state_.nowayout = nowayout == "1" ? 1 : 0;
-    if (!plan.pretimeout_governor.empty()) {
-        const auto path = attributes + "pretimeout_governor";
-        const FileDescriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
-        const auto& name = plan.pretimeout_governor;
-        if (!file || ::write(file.get(), name.data(), name.size()) != static_cast<ssize_t>(name.size())) {
-            const int error = errno;
-            const auto available = attribute(attributes + "pretimeout_available_governors");
-            return failure(plan, error,
-                           "the governor `" + name + "` could not be chosen: " + path + ": " + errno_text(error) +
-                               (available.empty() ? "; the kernel has none for it" : "; there are: " + available));
-        }
-    }
+    if (const auto chosen = choose_governor(plan, attributes); !chosen)
+        return tl::unexpected(chosen.error());
     if (const auto set = result.set(plan); !set)
         return tl::unexpected(set.error());
     return result;

@@ -4,6 +4,7 @@
 #include "launcher/durable_file.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/step_record.hpp"
+#include "launcher/trust.hpp"
 #include "launcher/watchdog.hpp"
 
 #include <algorithm>
@@ -99,19 +100,21 @@ bool begins_with_step(std::string_view line, std::string_view step)
     return space != std::string_view::npos && line.substr(space + 1).starts_with(step);
 }
 
-/// Others than root could make root write elsewhere, or make up what happened.
-std::string objection_to(const fs::path& directory)
+/// Others than root could make root write elsewhere, or make up what happened. Empty: nobody can.
+std::string objection_to(const fs::path& directory, uid_t trusted_owner)
 {
+    const auto opened = launcher::open_trusted(directory.string(), ::geteuid() == 0 ? trusted_owner : ::geteuid());
     struct stat status
     {};
-    if (::lstat(directory.c_str(), &status) != 0)
-        return errno_text(errno);
+    if (!opened)
+        return opened.error();
+    if (::fstat(opened->get(), &status) != 0)
+        return directory.string() + ": " + errno_text(errno);
     if (!S_ISDIR(status.st_mode))
-        return "is no directory";
-    if (status.st_uid != ::geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        return fmt::format("others than its owner can write it, or it is not this user's; chown {} and chmod go-w",
-                           ::geteuid());
-    return {};
+        return directory.string() + ": is no directory";
+    // Sticky is not enough: whoever makes a file first owns it.
+    return (status.st_mode & (S_IWGRP | S_IWOTH)) == 0 ? std::string{}
+                                                       : directory.string() + ": others can write it; chmod go-w";
 }
 
 std::optional<std::string> explanation(const fs::path& directory, const std::string& device)
@@ -165,29 +168,28 @@ fs::path state_directory(const fs::path& prefix, const std::map<std::string, std
 }
 
 std::string take_up_record(const config::Configuration& configuration,
-                           const std::map<std::string, std::string>& environment, launcher::WatchdogPlan& plan)
+                           const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan)
 {
-    const auto directory = state_directory(configuration.settings.prefix, environment);
+    const auto directory = fs::absolute(state_directory(configuration.settings.prefix, environment));
     std::error_code error;
     fs::create_directories(directory, error);
-    auto why = error ? error.message() : objection_to(directory);
+    auto why = error ? directory.string() + ": " + error.message() : objection_to(directory, plan.trusted_owner);
     std::string news;
     if (why.empty())
-        news = explanation(directory, plan.device).value_or("");
+        news = explanation(directory, plan.watchdog.device).value_or("");
     if (!news.empty()) {
         const FileDescriptor open{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
         if (const int failed = open ? launcher::replace_durably(open.get(), explanation_file, news + '\n') : errno;
             failed != 0)
-            why = errno_text(failed);
+            why = directory.string() + ": " + errno_text(failed);
     }
     if (!why.empty()) {
-        std::fprintf(stderr, "manager: %s: %s; the steps that lead to a reset will not be kept\n", directory.c_str(),
-                     why.c_str());
+        std::fprintf(stderr, "manager: %s; the steps that lead to a reset will not be kept\n", why.c_str());
         return news;
     }
-    plan.record_directory = directory.string();
+    plan.watchdog.record_directory = directory.string();
     const auto text = content(directory / launcher::StepRecord::file_name);
-    plan.history = parse_steps(text).boot == this_boot() ? text : std::string{boot_key} + this_boot() + '\n';
+    plan.watchdog.history = parse_steps(text).boot == this_boot() ? text : std::string{boot_key} + this_boot() + '\n';
     return news;
 }
 

@@ -36,7 +36,7 @@ struct Steps
 /// and not after a stop in order, returns the explanation, which is kept in the file `last-reset` beside it. A record
 /// that cannot be used is complained of on standard error, and left out.
 std::string take_up_record(const config::Configuration& configuration,
-                           const std::map<std::string, std::string>& environment, launcher::WatchdogPlan& plan);
+                           const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan);
 
 /// `--last-reset`: prints the last explanation. The exit code.
 int print_last_reset(const config::LoadOptions& options);

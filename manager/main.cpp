@@ -204,7 +204,7 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     if (!sockets)
         return tl::unexpected(sockets.error());
     auto last_reset =
-        is_watched(*plan) ? take_up_record(configuration, options.load.environment, plan->watchdog) : std::string{};
+        is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : std::string{};
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());

@@ -59,7 +59,7 @@ Notice notice_of(std::string_view datagram)
 }
 
 ModuleWatchdogs::ModuleWatchdogs(EventLoop& loop, const config::Configuration& configuration,
-                                 const launcher::LaunchPlan& plan, Sockets sockets, spdlog::logger& log, PidOf pid_of,
+                                 const launcher::LaunchPlan& plan, Sockets&& sockets, spdlog::logger& log, PidOf pid_of,
                                  const Hangs& hangs)
     : plan_(plan), log_(log), pid_of_(std::move(pid_of)), hangs_(hangs)
 {

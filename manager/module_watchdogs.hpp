@@ -38,7 +38,7 @@ public:
     using Hangs = std::function<void(std::uint32_t module, const std::string& why)>;
 
     ModuleWatchdogs(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-                    Sockets sockets, spdlog::logger& log, PidOf pid_of, const Hangs& hangs);
+                    Sockets&& sockets, spdlog::logger& log, PidOf pid_of, const Hangs& hangs);
 
     void begin(std::uint32_t module); ///< it is ready
     void end(std::uint32_t module);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include <stdlib.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -41,13 +42,47 @@ std::string runtime_directory(const std::map<std::string, std::string>& environm
     return own.empty() ? "/tmp" : own;
 }
 
+/// Makes files as another user, without a capability for that; none is made meanwhile by anybody else.
+class AsUser
+{
+public:
+    explicit AsUser(const launcher::ProcessPlan& module) : umask_(::umask(only_its_user))
+    {
+        if (!module.change_identity)
+            return;
+        ::setfsgid(module.gid);
+        ::setfsuid(module.uid);
+    }
+    AsUser(const AsUser&) = delete;
+    AsUser& operator=(const AsUser&) = delete;
+    AsUser(AsUser&&) = delete;
+    AsUser& operator=(AsUser&&) = delete;
+    ~AsUser()
+    {
+        ::setfsuid(::geteuid());
+        ::setfsgid(::getegid());
+        ::umask(umask_);
+    }
+
+private:
+    static constexpr mode_t only_its_user = 0177; ///< of a umask
+    mode_t umask_;
+};
+
+/// Until close_directory() every user can make files in it: no module runs yet, and a name that is taken is an error.
 Result<std::string> make_directory(const std::string& parent)
 {
     auto path = parent + "/belay-XXXXXX";
-    constexpr mode_t only_passed_through = 0711;
-    if (::mkdtemp(path.data()) == nullptr || ::chmod(path.c_str(), only_passed_through) != 0)
+    constexpr mode_t open_to_all = 01733;
+    if (::mkdtemp(path.data()) == nullptr || ::chmod(path.c_str(), open_to_all) != 0)
         return failure(path, errno);
     return path;
+}
+
+Result<void> close_directory(const std::string& path)
+{
+    constexpr mode_t only_passed_through = 0711;
+    return ::chmod(path.c_str(), only_passed_through) == 0 ? Result<void>{} : failure(path, errno);
 }
 
 Result<FileDescriptor> make_socket(const std::string& path, const launcher::ProcessPlan& module)
@@ -59,12 +94,15 @@ Result<FileDescriptor> make_socket(const std::string& path, const launcher::Proc
     std::memcpy(&address.sun_path[0], path.data(), path.size());
     FileDescriptor socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     const int on = 1;
-    constexpr mode_t only_its_user = 0600;
+    const AsUser as_its_user{module};
+    struct stat status
+    {};
     if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0 ||
         ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        ::chmod(path.c_str(), only_its_user) != 0 ||
-        (module.change_identity && ::chown(path.c_str(), module.uid, module.gid) != 0))
+        ::lstat(path.c_str(), &status) != 0)
         return failure(path, errno);
+    if (status.st_uid != module.uid) // setfsuid(2) does not tell
+        return failure(path, EPERM);
     return socket;
 }
 
@@ -95,6 +133,9 @@ make_notify_sockets(const config::Configuration& configuration, const std::map<s
         module.environment.push_back("WATCHDOG_USEC=" + std::to_string(std::chrono::microseconds{*limit}.count()));
         module.environment.push_back("WATCHDOG_PID="); // the launcher's child completes it
     }
+    if (const auto closed = plan.notify_directory.empty() ? Result<void>{} : close_directory(plan.notify_directory);
+        !closed)
+        return tl::unexpected(closed.error());
     return result;
 }
 
