@@ -110,7 +110,7 @@ class Case(harness.Case):
         return [line.partition(" ")[2] for line in (self.state / "watchdog-steps").read_text().splitlines()[1:]]
 
     def assert_step(self, pattern):
-        self.assertTrue(any(re.fullmatch(pattern, step) for step in self.steps()), (pattern, self.steps()))
+        wait_until(lambda: any(re.fullmatch(pattern, step) for step in self.steps()), lambda: (pattern, self.steps()))
 
     def last_reset(self):
         return subprocess.run([self.prefix.path / "bin/manager", "--prefix", self.prefix.path, "--last-reset"],
@@ -168,13 +168,13 @@ class Modules(Case):
         self.prefix.script("Chatty", "Chatty", CHATTY)
         self.begin({"Chatty": {"restart": AGAIN, "liveness": {"watchdog": 0.7}}}, None, {"chatty": "Chatty"}, until=None)
         [directory] = wait_until(lambda: list(self.runtime.iterdir()), "the directory of the sockets")
+        self.manager.wait_for_log("told 700000 True")
         status = (directory / "0").stat()
         self.assertEqual((stat.S_IMODE(status.st_mode), status.st_uid), (0o600, self.everest.pw_uid))
         self.assertEqual(stat.S_IMODE(directory.stat().st_mode), 0o711)
         self.manager.wait_for_log("hangs: no WATCHDOG=1 from it for 0.7 s; aborting it")
         self.assertRegex(self.manager.log, r"chatty: WATCHDOG= from pid \d+, which is not its main process, is ignored")
         self.manager.wait_for_log("killed by SIGABRT (6)")
-        self.assertIn("told 700000 True", self.manager.log)
         self.assertEqual(self.manager.stop(), 0)
         self.assertEqual(list(self.runtime.iterdir()), [])
         self.assertEqual(list(self.state.iterdir()), [], "without heartbeats there is no record")
@@ -235,19 +235,19 @@ class Charger(Case):
             while True:
                 self.assertNotIn("WATCHDOG", systemd.receive(0)[0])
 
+    def most_switches(self, pids, seconds):
+        """Of one of these, in that time, which is what is measured."""
+        before = [switches_of(pid) for pid in pids]
+        time.sleep(seconds)
+        return max(switches_of(pid) - count for pid, count in zip(pids, before))
+
     def test_idle_charger_wakes_up_for_heartbeats_and_nothing_else(self):
         for watchdog, most in ((None, 0), ({"timeout": 30, "heartbeat": 0.5}, 6)):
             with self.subTest(watchdog):
                 self.begin({}, watchdog)
                 pids = [self.manager.pid, self.manager.manager_pid()]
-                before = [switches_of(pid) for pid in pids]
-                wait_until(lambda: [switches_of(pid) for pid in pids] == before or before.__setitem__(
-                    slice(None), [switches_of(pid) for pid in pids]), "the end of the start")
-                begin = time.monotonic()
-                time.sleep(3)  # what is measured
-                beats = (time.monotonic() - begin) / 0.5 + 1
-                for pid, count in zip(pids, before):
-                    self.assertLessEqual(switches_of(pid) - count, most * beats)
+                wait_until(lambda: self.most_switches(pids, 1) <= most * 3, "the end of the start")
+                self.assertLessEqual(self.most_switches(pids, 3), most * 7)
                 self.assertEqual(self.manager.stop(), 0)
 
     def test_reload_keeps_the_record_and_goes_on(self):
