@@ -32,7 +32,7 @@ bool is_mapping(Reading& reading, const Member& member, const std::string& examp
 
 void report_unknown_key(Reading& reading, const Member& member, const std::vector<std::string>& names)
 {
-    report_error(reading.diagnostics, member.key_node, "unknown key " + quoted(member), suggest(member.key, names));
+    report_error(reading.diagnostics, member.key_place, "unknown key " + quoted(member), suggest(member.key, names));
 }
 
 void report_choices(Reading& reading, const Member& member, const std::vector<std::string>& names)
@@ -122,7 +122,7 @@ void read_ports(Reading& reading, const Member& member, std::vector<std::uint16_
         return;
     values.clear();
     for (const auto& item : member.value.items)
-        if (const auto port = whole_number(reading, {member.key, member.key_node, item}, 1, last_port))
+        if (const auto port = whole_number(reading, {member.key, member.key_place, item}, 1, last_port))
             values.push_back(static_cast<std::uint16_t>(*port));
 }
 

@@ -104,8 +104,8 @@ void read_liveness(Reading& reading, const Member& member, Liveness& liveness);
 void read_watchdog(Reading& reading, const Member& member, launcher::WatchdogPlan& watchdog);
 
 /// What keys say together, after the most specific of each was taken. `place`: what to point at.
-void check_limits(Reading& reading, const Node& place, const Limits& limits);
-void check_restart(Reading& reading, const Node& place, const RestartPolicy& policy);
-void check_sandbox(Reading& reading, const Node& place, const Sandbox& sandbox);
+void check_limits(Reading& reading, const Place& place, const Limits& limits);
+void check_restart(Reading& reading, const Place& place, const RestartPolicy& policy);
+void check_sandbox(Reading& reading, const Place& place, const Sandbox& sandbox);
 
 } // namespace belay::config

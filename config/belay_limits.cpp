@@ -115,7 +115,7 @@ void read_processors(Reading& reading, const Member& member, Limits& limits)
                             "write [0, 1]");
     limits.priorities.cpus.clear();
     for (const auto& item : member.value.items)
-        if (const auto cpu = whole_number(reading, {member.key, member.key_node, item}, 0, CPU_SETSIZE - 1))
+        if (const auto cpu = whole_number(reading, {member.key, member.key_place, item}, 0, CPU_SETSIZE - 1))
             limits.priorities.cpus.push_back(static_cast<std::uint32_t>(*cpu));
 }
 
@@ -198,7 +198,7 @@ void read_limits(Reading& reading, const Member& member, Limits& limits)
     }
 }
 
-void check_limits(Reading& reading, const Node& place, const Limits& limits)
+void check_limits(Reading& reading, const Place& place, const Limits& limits)
 {
     const auto& priorities = limits.priorities;
     const auto policy = priorities.policy.value_or(SCHED_OTHER);

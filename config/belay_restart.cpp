@@ -20,7 +20,7 @@ void read_exit_status(Reading& reading, const Member& member, RestartPolicy& pol
     if (!member.value.is(Node::Kind::sequence))
         report_error(reading.diagnostics, member.value, "`success_exit_status` must be a list", "write [3]");
     for (const auto& item : member.value.items)
-        if (const auto status = whole_number(reading, {member.key, member.key_node, item}, 0, most))
+        if (const auto status = whole_number(reading, {member.key, member.key_place, item}, 0, most))
             policy.success_exit_status.insert(*status);
 }
 
@@ -53,7 +53,7 @@ void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
     read_mapping(reading, member, policy, keys, "restart: {policy: on-failure}");
 }
 
-void check_restart(Reading& reading, const Node& place, const RestartPolicy& policy)
+void check_restart(Reading& reading, const Place& place, const RestartPolicy& policy)
 {
     if (policy.max_delay < policy.delay)
         report_error(reading.diagnostics, place, "`max_delay` (60 unless given) is shorter than `delay`",

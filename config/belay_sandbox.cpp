@@ -92,7 +92,7 @@ void read_sandbox(Reading& reading, const Member& member, Sandbox& sandbox)
     sandbox.seccomp = sandbox.landlock;
 }
 
-void check_sandbox(Reading& reading, const Node& place, const Sandbox& sandbox)
+void check_sandbox(Reading& reading, const Place& place, const Sandbox& sandbox)
 {
     const bool strict_files = sandbox.landlock == Confinement::strict;
     const auto demand = [&](bool fine, const std::string& message, const std::string& hint) {

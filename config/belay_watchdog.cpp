@@ -67,7 +67,7 @@ constexpr std::array watchdog_keys{
     WatchdogKey{"require", [](auto& reading, auto& member, auto& to) { read_boolean(reading, member, to.require); }},
 };
 
-void check_watchdog(Reading& reading, const Node& place, const WatchdogPlan& watchdog)
+void check_watchdog(Reading& reading, const Place& place, const WatchdogPlan& watchdog)
 {
     const auto timeout = "`timeout` (" + std::to_string(watchdog.timeout_s) + ')';
     constexpr std::uint32_t thirds_ms = 3;
@@ -93,7 +93,7 @@ void read_watchdog(Reading& reading, const Member& member, WatchdogPlan& watchdo
 {
     watchdog.wanted = true;
     read_mapping(reading, member, watchdog, watchdog_keys, "watchdog: {device: /dev/watchdog0}");
-    check_watchdog(reading, member.key_node, watchdog);
+    check_watchdog(reading, member.key_place, watchdog);
 }
 
 } // namespace belay::config

@@ -120,7 +120,7 @@ constexpr std::array broker_keys{Key<Broker>{"connect_timeout", read_connect_tim
                                                      to.reconnect_timeout = *timeout;
                                              }}};
 
-void check_policy(Reading& reading, const Node& place, const ModulePolicy& policy)
+void check_policy(Reading& reading, const Place& place, const ModulePolicy& policy)
 {
     check_limits(reading, place, policy.limits);
     check_restart(reading, place, policy.restart);
@@ -137,7 +137,7 @@ void warn_unknown_module(Workspace& work, const Member& member)
     const auto installed = work.result.settings.modules_dir / member.key / "manifest.yaml";
     if (member.key != "*" && std::find(known.begin(), known.end(), member.key) == known.end() &&
         !entry_exists(installed))
-        report_warning(work.diagnostics, member.key_node,
+        report_warning(work.diagnostics, member.key_place,
                        "`" + member.key + "` is neither the id nor the name of a module", suggest(member.key, known));
 }
 
@@ -163,7 +163,7 @@ constexpr std::array sections{
     Section{"manager",
             [](auto& reading, auto& member, auto& work) {
                 read_mapping(reading, member, work.result.manager, manager_keys);
-                check_policy(reading, member.key_node, work.result.manager);
+                check_policy(reading, member.key_place, work.result.manager);
             }},
     Section{"modules", [](auto& /*reading*/, auto& member, auto& work) { read_modules(work, member); }},
     Section{"watchdog",
@@ -205,7 +205,7 @@ ModulePolicy policy_of(Workspace& work, const std::string& id, const std::string
     }
     Reading checking{work.diagnostics, id};
     if (most_specific != nullptr && !reported.has_errors())
-        check_policy(checking, most_specific->key_node, result);
+        check_policy(checking, most_specific->key_place, result);
     if (work.options.recover_module_crashes && !result.restart.given)
         result.restart = everest_recovery();
     return result;

@@ -137,6 +137,8 @@ struct PlanOptions
     int landlock_abi = 0;              ///< the kernel's (launcher/landlock.hpp); 0: none
     launcher::Delegation delegation;   ///< of this process
     bool prefix_output = false;
+    bool journal_output = false;
+    std::string unit;        ///< systemd's name of this service; empty: it is none
     bool reloaded = false;   ///< a launcher executes this, which has given up what it did not need
     bool checking = false;   ///< `--check`: users and programs that are missing on this machine are warnings
     uid_t trusted_owner = 0; ///< `--trust-files-of`

@@ -5,7 +5,6 @@
 #include "launcher/errno_text.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -71,20 +70,23 @@ tl::expected<std::string, std::string> read_file(const std::filesystem::path& pa
     const std::string too_large = "is larger than 16 MB; this cannot be meant as configuration";
     if (static_cast<std::size_t>(status.st_size) > largest_file)
         return tl::unexpected(too_large);
-    std::string content;
-    content.reserve(static_cast<std::size_t>(status.st_size));
-    std::array<char, 65536> buffer{};
-    for (;;) {
-        const auto count = ::read(file.get(), buffer.data(), buffer.size());
-        if (count == 0)
-            return content;
+    // One byte more than it has: to see its end, or that it grows.
+    std::string content(static_cast<std::size_t>(status.st_size) + 1, '\0');
+    for (std::size_t size = 0;;) {
+        const auto count = ::read(file.get(), content.data() + size, content.size() - size);
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
             return tl::unexpected(std::string{"cannot be read: "} + errno_text(errno));
-        content.append(buffer.data(), static_cast<std::size_t>(count));
-        if (content.size() > largest_file)
+        size += static_cast<std::size_t>(count);
+        if (size > largest_file)
             return tl::unexpected(too_large);
+        if (count == 0) {
+            content.resize(size);
+            return content;
+        }
+        if (size == content.size())
+            content.resize(2 * size);
     }
 }
 

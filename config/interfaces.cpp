@@ -28,7 +28,7 @@ void check_schemas(Workspace& work, Node& interface, const std::string& name)
     }
 }
 
-const Node* error_file(Workspace& work, const std::string& error_namespace, const Node& place)
+const Node* error_file(Workspace& work, const std::string& error_namespace, const Place& place)
 {
     const auto known = work.error_files.find(error_namespace);
     if (known != work.error_files.end())
@@ -110,7 +110,7 @@ void strip_descriptions(nlohmann::json& interface)
 
 } // namespace
 
-void load_interface(Workspace& work, const std::string& name, const Node& place)
+void load_interface(Workspace& work, const std::string& name, const Place& place)
 {
     if (!work.tried_interfaces.insert(name).second || work.result.settings.interfaces_dir.empty())
         return;
@@ -129,7 +129,7 @@ void load_interface(Workspace& work, const std::string& name, const Node& place)
         for (const auto& item : list->items)
             if (const auto* reference = item.find("reference"); reference != nullptr)
                 add_errors(work, *reference, errors);
-    auto published = to_json(*interface);
+    auto published = to_json(std::move(*interface));
     published["errors"] = std::move(errors);
     strip_descriptions(published);
     work.result.interface_definitions[name] = std::move(published);
@@ -143,7 +143,7 @@ void load_types_and_errors(Workspace& work)
     for (const auto& stem : stems(settings.types_dir)) {
         auto types = work.read(settings.types_dir / (stem + ".yaml"));
         if (types && work.validate("type", *types, "the types of " + stem))
-            work.result.types['/' + stem] = to_json(*types).value("types", nlohmann::json::object());
+            work.result.types['/' + stem] = to_json(std::move(*types)).value("types", nlohmann::json::object());
     }
     for (const auto& stem : stems(settings.errors_dir)) {
         auto errors = work.read(settings.errors_dir / (stem + ".yaml"));

@@ -43,48 +43,18 @@ const json& number(const json& wanted)
     return wanted.is_number() ? wanted : throw std::runtime_error("`" + wanted.dump() + "` should be a number");
 }
 
+const std::string& text_of(const json& value)
+{
+    return value.get_ref<const std::string&>();
+}
+
 /// In characters, not bytes.
 std::size_t length_of(const json& value)
 {
-    const auto& text = value.get_ref<const std::string&>();
+    const auto& text = text_of(value);
     return static_cast<std::size_t>(std::count_if(
         text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
 }
-
-/// A keyword for a single value, what is said when it is violated ("%" is the keyword's value), and whether it holds. 1
-/// and 1.0 are one number, to JSON schema as to nlohmann's comparisons.
-struct Assertion
-{
-    std::string_view name;
-    const char* sentence;
-    bool (*holds)(const json& wanted, const json& value);
-};
-
-constexpr std::array assertions{
-    Assertion{"minimum", "must be at least %",
-              [](const json& wanted, const json& value) { return !value.is_number() || value >= number(wanted); }},
-    Assertion{"maximum", "must be at most %",
-              [](const json& wanted, const json& value) { return !value.is_number() || value <= number(wanted); }},
-    Assertion{"exclusiveMinimum", "must be more than %",
-              [](const json& wanted, const json& value) { return !value.is_number() || value > number(wanted); }},
-    Assertion{"exclusiveMaximum", "must be less than %",
-              [](const json& wanted, const json& value) { return !value.is_number() || value < number(wanted); }},
-    Assertion{
-        "minLength", "must have at least % characters",
-        [](const json& wanted, const json& value) { return !value.is_string() || number(wanted) <= length_of(value); }},
-    Assertion{
-        "maxLength", "may have at most % characters",
-        [](const json& wanted, const json& value) { return !value.is_string() || number(wanted) >= length_of(value); }},
-    Assertion{"enum", "is not one of the allowed values",
-              [](const json& wanted, const json& value) {
-                  if (!wanted.is_array())
-                      throw std::runtime_error("its `enum` should be a list");
-                  return std::find(wanted.begin(), wanted.end(), value) != wanted.end();
-              }},
-    Assertion{"const", "must be %", [](const json& wanted, const json& value) { return wanted == value; }},
-};
-
-constexpr std::array<std::string_view, 3> further_assertions{"pattern", "format", "multipleOf"};
 
 /// 1 and 1.0 are one number to JSON schema, but not to valijson; and its formats are not EVerest's.
 json canonical(const json& value)
@@ -171,17 +141,6 @@ std::vector<std::string> names_of(const json& choice)
     return result;
 }
 
-Violation make_violation(const Assertion& keyword, const json& wanted, const json& value)
-{
-    std::string sentence = keyword.sentence;
-    if (const auto place = sentence.find('%'); place != std::string::npos)
-        sentence.replace(place, 1, shown(wanted));
-    std::string hint;
-    if (keyword.name == "enum")
-        hint = suggest(value.is_string() ? value.get<std::string>() : value.dump(), names_of(wanted));
-    return {sentence, hint};
-}
-
 void check_combinations(const json& schema, const json& value, std::vector<Violation>& result)
 {
     for (const auto& keyword : combinations) {
@@ -195,16 +154,6 @@ void check_combinations(const json& schema, const json& value, std::vector<Viola
         if (!accepted(part, value))
             result.push_back({keyword.sentence, {}});
     }
-}
-
-void check_text(const json& schema, const std::string& text, Patterns& patterns, std::vector<Violation>& result)
-{
-    if (const auto pattern = schema.find("pattern"); pattern != schema.end() && pattern->is_string())
-        if (!patterns.match(pattern->get_ref<const std::string&>(), text))
-            result.push_back({"does not have the required form", "it must match " + pattern->get<std::string>()});
-    if (const auto format = schema.find("format"); format != schema.end() && format->is_string())
-        if (!has_format(format->get_ref<const std::string&>(), text, patterns))
-            result.push_back({"is not a valid " + format->get<std::string>(), {}});
 }
 
 class Expander
@@ -245,6 +194,78 @@ private:
 
 } // namespace
 
+/// A keyword for a single value, what is said when it is violated ("%" is the keyword's value), and whether it holds. 1
+/// and 1.0 are one number, to JSON schema as to nlohmann's comparisons.
+struct Assertion
+{
+    std::string_view name;
+    const char* sentence;
+    bool (*holds)(const json& wanted, const json& value, Patterns& patterns);
+};
+
+namespace {
+
+constexpr std::array assertions{
+    Assertion{
+        "minimum", "must be at least %",
+        [](const json& wanted, const json& value, Patterns&) { return !value.is_number() || value >= number(wanted); }},
+    Assertion{
+        "maximum", "must be at most %",
+        [](const json& wanted, const json& value, Patterns&) { return !value.is_number() || value <= number(wanted); }},
+    Assertion{
+        "exclusiveMinimum", "must be more than %",
+        [](const json& wanted, const json& value, Patterns&) { return !value.is_number() || value > number(wanted); }},
+    Assertion{
+        "exclusiveMaximum", "must be less than %",
+        [](const json& wanted, const json& value, Patterns&) { return !value.is_number() || value < number(wanted); }},
+    Assertion{"minLength", "must have at least % characters",
+              [](const json& wanted, const json& value, Patterns&) {
+                  return !value.is_string() || number(wanted) <= length_of(value);
+              }},
+    Assertion{"maxLength", "may have at most % characters",
+              [](const json& wanted, const json& value, Patterns&) {
+                  return !value.is_string() || number(wanted) >= length_of(value);
+              }},
+    Assertion{"enum", "is not one of the allowed values",
+              [](const json& wanted, const json& value, Patterns&) {
+                  if (!wanted.is_array())
+                      throw std::runtime_error("its `enum` should be a list");
+                  return std::find(wanted.begin(), wanted.end(), value) != wanted.end();
+              }},
+    Assertion{"const", "must be %", [](const json& wanted, const json& value, Patterns&) { return wanted == value; }},
+    Assertion{"pattern", "does not have the required form",
+              [](const json& wanted, const json& value, Patterns& patterns) {
+                  return !value.is_string() || !wanted.is_string() || patterns.match(text_of(wanted), text_of(value));
+              }},
+    Assertion{"format", "is not a valid %",
+              [](const json& wanted, const json& value, Patterns& patterns) {
+                  return !value.is_string() || !wanted.is_string() ||
+                         has_format(text_of(wanted), text_of(value), patterns);
+              }},
+    Assertion{"multipleOf", "must be a multiple of %",
+              [](const json& wanted, const json& value, Patterns&) {
+                  return !value.is_number() || !wanted.is_number() ||
+                         is_multiple(value.get<double>(), wanted.get<double>());
+              }},
+};
+
+std::string hint_of(const Assertion& keyword, const json& wanted, const json& value)
+{
+    if (keyword.name == "enum")
+        return suggest(value.is_string() ? text_of(value) : value.dump(), names_of(wanted));
+    return keyword.name == "pattern" ? "it must match " + text_of(wanted) : std::string{};
+}
+
+Violation make_violation(const Assertion& keyword, const json& wanted, const json& value)
+{
+    std::string sentence = keyword.sentence;
+    if (const auto place = sentence.find('%'); place != std::string::npos)
+        sentence.replace(place, 1, keyword.name == "format" ? text_of(wanted) : shown(wanted));
+    return {sentence, hint_of(keyword, wanted, value)};
+}
+
+} // namespace
+
 const Patterns::Compiled& Patterns::compile(const std::string& pattern)
 {
     if (const auto found = compiled_.find(pattern); found != compiled_.end())
@@ -275,24 +296,21 @@ bool Patterns::is_valid(const std::string& pattern)
     }
 }
 
-bool has_assertion(const json& schema)
+Assertions assertions_of(const json& schema)
 {
-    const auto mentioned = [&](const auto& name) { return schema.contains(name); };
-    return std::any_of(assertions.begin(), assertions.end(), [&](const auto& one) { return mentioned(one.name); }) ||
-           std::any_of(further_assertions.begin(), further_assertions.end(), mentioned);
+    Assertions result;
+    for (const auto& keyword : assertions)
+        if (const auto found = schema.find(keyword.name); found != schema.end())
+            result.emplace_back(&keyword, &*found);
+    return result;
 }
 
-std::vector<Violation> violations(const json& schema, const json& value, Patterns& patterns)
+std::vector<Violation> violations(const Assertions& asserted, const json& value, Patterns& patterns)
 {
     std::vector<Violation> result;
-    for (const auto& keyword : assertions)
-        if (const auto found = schema.find(keyword.name); found != schema.end() && !keyword.holds(*found, value))
-            result.push_back(make_violation(keyword, *found, value));
-    if (value.is_string())
-        check_text(schema, value.get_ref<const std::string&>(), patterns, result);
-    if (const auto step = schema.find("multipleOf"); value.is_number() && step != schema.end() && step->is_number())
-        if (!is_multiple(value.get<double>(), step->get<double>()))
-            result.push_back({"must be a multiple of " + shown(*step), {}});
+    for (const auto& [keyword, wanted] : asserted)
+        if (!keyword->holds(*wanted, value, patterns))
+            result.push_back(make_violation(*keyword, *wanted, value));
     return result;
 }
 
@@ -307,8 +325,10 @@ std::vector<Violation> combined_violations(const json& schema, const json& value
     return result;
 }
 
-tl::expected<json, std::string> expand(const json& schema)
+tl::expected<json, std::string> expand(json schema)
 {
+    if (!mentions(schema, "$ref"))
+        return schema;
     try {
         return Expander{schema}.expand(schema, 0);
     } catch (const std::exception& error) {

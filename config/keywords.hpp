@@ -46,20 +46,26 @@ struct Violation
     std::string hint;
 };
 
-/// Which assertions of `schema` a value violates, a sentence each. The rounding of `multipleOf` is EVerest's, `format`s
+struct Assertion;
+
+/// The keywords of one schema that assert something of a single value, and their values, which must outlive it: looked
+/// up once for all values.
+using Assertions = std::vector<std::pair<const Assertion*, const nlohmann::json*>>;
+
+/// `schema` is an object.
+Assertions assertions_of(const nlohmann::json& schema);
+
+/// Which of them a value violates, a sentence each. The rounding of `multipleOf` is EVerest's, `format`s
 /// are the two that its schemas use, and a text with a `pattern` may not be too long. Throws std::runtime_error if a
 /// keyword's value is none. Not looked at: `type`, the keywords for lists and mappings, and those that combine schemas.
-std::vector<Violation> violations(const nlohmann::json& schema, const nlohmann::json& value, Patterns& patterns);
-
-/// Whether `schema` has a keyword that violations() looks at.
-bool has_assertion(const nlohmann::json& schema);
+std::vector<Violation> violations(const Assertions& asserted, const nlohmann::json& value, Patterns& patterns);
 
 /// Likewise for the keywords that combine schemas, of which valijson decides. `schema` has no `$ref`: see expand().
 std::vector<Violation> combined_violations(const nlohmann::json& schema, const nlohmann::json& value);
 
 /// `schema` with each `$ref` replaced by what it refers to. The error is a sentence: one that leads nowhere or in a
 /// circle, which a schema of a scalar has no use for.
-tl::expected<nlohmann::json, std::string> expand(const nlohmann::json& schema);
+tl::expected<nlohmann::json, std::string> expand(nlohmann::json schema);
 
 /// A value in messages; a long one is cut off.
 std::string shown(const nlohmann::json& value);

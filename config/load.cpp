@@ -41,7 +41,7 @@ void load_schemas(Workspace& work)
         if (!check_schema(work, *node, "the schema"))
             continue;
         auto& loaded = work.schemas[name];
-        loaded.document = to_json(*node);
+        loaded.document = to_json(std::move(*node));
         loaded.validator = std::make_unique<SchemaValidator>(loaded.document, work.patterns);
     }
     work.result.schemas = nlohmann::json::object();
@@ -106,10 +106,11 @@ void check_named_modules(Workspace& work)
     check("--ignore", work.options.ignore);
 }
 
+/// The last step: the nodes are used up.
 void publish_manifests(Workspace& work)
 {
-    for (const auto& [name, manifest] : work.manifests)
-        work.result.manifests[name] = to_json(manifest);
+    for (auto& [name, manifest] : work.manifests)
+        work.result.manifests[name] = to_json(std::move(manifest));
 }
 
 } // namespace

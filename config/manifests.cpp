@@ -50,7 +50,7 @@ tl::expected<std::vector<std::string>, std::string> installed_modules(const Sett
     return result;
 }
 
-void load_manifest(Workspace& work, const std::string& name, const Node& place)
+void load_manifest(Workspace& work, const std::string& name, const Place& place)
 {
     const auto& settings = work.result.settings;
     if (!work.tried_manifests.insert(name).second || !is_plain_name(name) || settings.modules_dir.empty())

@@ -44,7 +44,7 @@ void warn_unknown_mapping(Workspace& work, const std::string& id, const Node& en
         return;
     for (const auto& member : implementations->members)
         if (provides->find(member.key) == nullptr)
-            report_warning(work.diagnostics, member.key_node,
+            report_warning(work.diagnostics, member.key_place,
                            "the mapping of module `" + id + "` names the implementation `" + member.key +
                                "`, which it does not provide",
                            suggest(member.key, provides->keys()));
@@ -97,7 +97,7 @@ void warn_unknown_access(Workspace& work, const std::string& id, const Node& ent
     const auto known = std::as_const(work.main).find("active_modules")->keys();
     for (const auto& member : modules->members)
         if (std::find(known.begin(), known.end(), member.key) == known.end())
-            report_warning(work.diagnostics, member.key_node,
+            report_warning(work.diagnostics, member.key_place,
                            "module `" + id + "` gets access to `" + member.key + "`, which does not exist",
                            suggest(member.key, known));
 }

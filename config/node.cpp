@@ -4,9 +4,50 @@
 #include "config/scalars.hpp"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 namespace belay::config {
+
+namespace {
+
+/// Moves what it can out of a node that nobody needs any more.
+template <typename AnyNode>
+nlohmann::json convert(AnyNode&& node)
+{
+    const auto part = [](auto& member) -> decltype(auto) {
+        if constexpr (std::is_lvalue_reference_v<AnyNode>)
+            return (member);
+        else
+            return std::move(member);
+    };
+    switch (node.kind) {
+    case Node::Kind::null:
+        return nullptr;
+    case Node::Kind::boolean:
+        return node.boolean;
+    case Node::Kind::integer:
+        return node.integer;
+    case Node::Kind::number:
+        return node.number;
+    case Node::Kind::string:
+        return part(node.text);
+    case Node::Kind::sequence: {
+        auto result = nlohmann::json::array();
+        for (auto& item : node.items)
+            result.push_back(convert(part(item)));
+        return result;
+    }
+    case Node::Kind::mapping:
+        break;
+    }
+    auto result = nlohmann::json::object();
+    for (auto& member : node.members)
+        result.emplace(part(member.key), convert(part(member.value)));
+    return result;
+}
+
+} // namespace
 
 SourceFile::SourceFile(std::string file_name, std::string content)
     : name(std::move(file_name)),
@@ -86,47 +127,25 @@ std::vector<std::string> Node::keys() const
     return result;
 }
 
-Location location_of(const Node& node)
+Location location_of(const Place& place)
 {
-    return {node.file ? node.file->name : std::string{}, node.line, node.column, node.length};
+    return {place.file ? place.file->name : std::string{}, place.line, place.column, place.length};
 }
 
 nlohmann::json to_json(const Node& node)
 {
-    switch (node.kind) {
-    case Node::Kind::null:
-        return nullptr;
-    case Node::Kind::boolean:
-        return node.boolean;
-    case Node::Kind::integer:
-        return node.integer;
-    case Node::Kind::number:
-        return node.number;
-    case Node::Kind::string:
-        return node.text;
-    case Node::Kind::sequence: {
-        auto result = nlohmann::json::array();
-        for (const auto& item : node.items)
-            result.push_back(to_json(item));
-        return result;
-    }
-    case Node::Kind::mapping:
-        break;
-    }
-    auto result = nlohmann::json::object();
-    for (const auto& member : node.members)
-        result[member.key] = to_json(member.value);
-    return result;
+    return convert(node);
 }
 
-Node from_json(const nlohmann::json& value, const Node& place)
+nlohmann::json to_json(Node&& node)
+{
+    return convert(std::move(node));
+}
+
+Node from_json(const nlohmann::json& value, const Place& place)
 {
     Node result;
-    result.file = place.file;
-    result.line = place.line;
-    result.column = place.column;
-    result.length = place.length;
-    const Node key_node = result; // not what the loop below has made of it: each key would carry all before it
+    static_cast<Place&>(result) = place;
     if (value.is_boolean()) {
         result.kind = Node::Kind::boolean;
         result.boolean = value.get<bool>();
@@ -146,18 +165,18 @@ Node from_json(const nlohmann::json& value, const Node& place)
     } else if (value.is_object()) {
         result.kind = Node::Kind::mapping;
         for (const auto& [key, item] : value.items())
-            result.members.push_back({key, key_node, from_json(item, place)});
+            result.members.push_back({key, place, from_json(item, place)});
     }
     return result;
 }
 
-void report_error(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint)
+void report_error(Diagnostics& diagnostics, const Place& place, std::string message, std::string hint)
 {
     diagnostics.error(location_of(place), std::move(message), std::move(hint),
                       place.file ? place.file->line(place.line) : std::string{});
 }
 
-void report_warning(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint)
+void report_warning(Diagnostics& diagnostics, const Place& place, std::string message, std::string hint)
 {
     diagnostics.warning(location_of(place), std::move(message), std::move(hint),
                         place.file ? place.file->line(place.line) : std::string{});

@@ -31,10 +31,19 @@ private:
     bool ascii_;
 };
 
+/// Where something stands in a file.
+struct Place
+{
+    std::shared_ptr<const SourceFile> file; ///< null: nowhere
+    int line = 0;                           ///< counted from 1, as `column`, which counts bytes
+    int column = 0;
+    int length = 0;
+};
+
 struct Member;
 
 /// A YAML value that knows where it stands. Integers are 32 bits, as in EVerest.
-struct Node
+struct Node : Place
 {
     enum class Kind
     {
@@ -54,10 +63,6 @@ struct Node
     std::string text;
     std::vector<Node> items;
     std::vector<Member> members;
-    std::shared_ptr<const SourceFile> file;
-    int line = 0;
-    int column = 0;
-    int length = 0;
 
     [[nodiscard]] bool is(Kind wanted) const { return kind == wanted; }
     /// The value of `key`; null if this is no mapping or has no such key.
@@ -73,18 +78,19 @@ struct Node
 struct Member
 {
     std::string key;
-    Node key_node; ///< where the key stands
+    Place key_place;
     Node value;
 };
 
-Location location_of(const Node& node);
+Location location_of(const Place& place);
 nlohmann::json to_json(const Node& node);
+nlohmann::json to_json(Node&& node);
 
 /// A node for `value` that stands where `place` does.
-Node from_json(const nlohmann::json& value, const Node& place);
+Node from_json(const nlohmann::json& value, const Place& place);
 
-void report_error(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint = {});
-void report_warning(Diagnostics& diagnostics, const Node& place, std::string message, std::string hint = {});
+void report_error(Diagnostics& diagnostics, const Place& place, std::string message, std::string hint = {});
+void report_warning(Diagnostics& diagnostics, const Place& place, std::string message, std::string hint = {});
 
 /// "a string", "a mapping", … for messages.
 std::string_view describe(Node::Kind kind);

@@ -49,7 +49,7 @@ void merge(Node& target, Node patch)
     std::erase_if(target.members, [&](const Member& m) { return deleted.contains(m.key); });
 }
 
-void refuse(Workspace& work, const Node& place, const std::string& key)
+void refuse(Workspace& work, const Place& place, const std::string& key)
 {
     report_error(work.diagnostics, place,
                  "`" + key + "` is not allowed in an overlay: with run_as_user it may change parameter values only",
@@ -59,15 +59,15 @@ void refuse(Workspace& work, const Node& place, const std::string& key)
 void check_entry(Workspace& work, const Member& entry, const Node* modules)
 {
     if (modules == nullptr || modules->find(entry.key) == nullptr) {
-        refuse(work, entry.key_node, entry.key);
+        refuse(work, entry.key_place, entry.key);
         return;
     }
     if (!entry.value.is(Node::Kind::mapping))
-        refuse(work, entry.key_node, entry.key);
+        refuse(work, entry.key_place, entry.key);
     for (const auto& member : entry.value.members) {
         const bool values = member.key == "config_module" || member.key == "config_implementation";
         if (!values)
-            refuse(work, member.key_node, member.key);
+            refuse(work, member.key_place, member.key);
         else if (!member.value.is(Node::Kind::mapping))
             refuse(work, member.value, member.key);
     }
@@ -81,7 +81,7 @@ void check_values_only(Workspace& work, const Node& overlay)
         if (member.key == "x-module-layout")
             continue;
         if (member.key != "active_modules" || !member.value.is(Node::Kind::mapping)) {
-            refuse(work, member.key_node, member.key);
+            refuse(work, member.key_place, member.key);
             continue;
         }
         for (const auto& entry : member.value.members)
@@ -95,7 +95,7 @@ void drop_settings(Workspace& work, Node& overlay)
     const auto* member = overlay.find_member("settings");
     if (member == nullptr)
         return;
-    report_warning(work.diagnostics, member->key_node, "`settings` in an overlay have no effect",
+    report_warning(work.diagnostics, member->key_place, "`settings` in an overlay have no effect",
                    "put them into " + work.result.settings.config_file.filename().string());
     std::erase_if(overlay.members, [](const Member& m) { return m.key == "settings"; });
 }

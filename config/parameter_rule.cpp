@@ -24,11 +24,11 @@ std::string objection(const Configuration& configuration, const Module& module, 
     auto declaration = at(at(owner, "config"), parameter);
     if (at(declaration, "required").is_boolean()) // says nothing of a scalar
         declaration.erase("required");
-    const auto schema = expand(declaration);
+    const auto schema = expand(std::move(declaration));
     if (!schema || !schema->is_object())
         return {};
     Patterns patterns;
-    auto found = violations(*schema, value, patterns);
+    auto found = violations(assertions_of(*schema), value, patterns);
     if (found.empty())
         found = combined_violations(*schema, value);
     return found.empty() ? std::string{} : found.front().message;

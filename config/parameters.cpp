@@ -64,7 +64,7 @@ json wire_value(const Node& value, const std::string& type)
 
 void check_keywords(Workspace& work, const Node& value, const json& wire, const json& schema, const std::string& what)
 {
-    auto found = violations(schema, wire, work.patterns);
+    auto found = violations(assertions_of(schema), wire, work.patterns);
     for (auto& violation : combined_violations(schema, wire))
         found.push_back(std::move(violation));
     for (const auto& violation : found)
@@ -76,7 +76,7 @@ void check_keywords(Workspace& work, const Node& value, const json& wire, const 
 class ParameterMap
 {
 public:
-    ParameterMap(Workspace& work, std::string owner, const Node& place, const Node* given)
+    ParameterMap(Workspace& work, std::string owner, const Place& place, const Node* given)
         : work_(work), owner_(std::move(owner)), place_(place), given_(given)
     {}
 
@@ -106,7 +106,7 @@ private:
             return;
         for (const auto& member : given_->members)
             if (declared.find(member.key) == nullptr)
-                report_warning(work_.diagnostics, member.key_node,
+                report_warning(work_.diagnostics, member.key_place,
                                owner_ + " has no parameter `" + member.key + "`; it is ignored",
                                suggest(member.key, declared.keys()));
     }
@@ -141,7 +141,7 @@ private:
 
     Workspace& work_;
     std::string owner_;
-    const Node& place_;
+    const Place& place_;
     const Node* given_;
 };
 
@@ -157,7 +157,7 @@ void check_declaration(Workspace& work, const Member& parameter, const std::stri
     auto plain = as_draft07(schema);
     const auto expanded = expand(to_json(plain));
     if (!expanded)
-        report_error(work.diagnostics, parameter.key_node, what + " has an unusable schema: " + expanded.error());
+        report_error(work.diagnostics, parameter.key_place, what + " has an unusable schema: " + expanded.error());
     if (!check_schema(work, plain, what) || !expanded) {
         work.unusable_schemas.insert(&schema);
         return;
@@ -201,7 +201,7 @@ json resolve_parameters(Workspace& work, const std::string& id, const Node& entr
     }
     for (const auto& member : or_none(given).members)
         if (provides.find(member.key) == nullptr)
-            report_error(work.diagnostics, member.key_node,
+            report_error(work.diagnostics, member.key_place,
                          "module `" + id + "` does not provide the implementation `" + member.key + "`",
                          suggest(member.key, provides.keys()));
     return result;

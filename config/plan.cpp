@@ -40,6 +40,8 @@ public:
         launcher::LaunchPlan plan;
         plan.trusted_owner = options_.trusted_owner;
         plan.prefix_output = options_.prefix_output;
+        plan.journal_output = options_.journal_output;
+        plan.unit = options_.unit;
         plan.cgroup = options_.delegation.directory;
         plan.watchdog = configuration_.watchdog;
         resolve_run_as_user();

@@ -217,7 +217,9 @@ private:
             for (const auto& device : *sandbox_.devices) {
                 if (!entry_exists(device.name))
                     miss(device);
-                process_.devices.push_back(device.name);
+                if (std::ranges::count(devices_of_all, device.name) == 0 &&
+                    std::ranges::count(process_.devices, device.name) == 0) // each is put there once
+                    process_.devices.push_back(device.name);
             }
         }
         const bool asked = !process_.mounts.empty() || process_.network != launcher::Network::host;

@@ -115,11 +115,11 @@ void report_type(const Node& value, const json& schema, const Subject& what, Dia
                  hint);
 }
 
-void check_value(const Node& value, const json& schema, const Subject& what, Patterns& patterns,
+void check_value(const Node& value, const Assertions& asserted, const Subject& what, Patterns& patterns,
                  Diagnostics& diagnostics)
 {
     const auto plain = to_json(value);
-    for (const auto& violation : violations(schema, plain, patterns))
+    for (const auto& violation : violations(asserted, plain, patterns))
         report_error(diagnostics, value, what.text() + " is " + shown(plain) + ", which " + violation.message,
                      violation.hint);
 }
@@ -200,7 +200,7 @@ const Terms& SchemaValidator::terms_of(const json& unresolved)
         terms.typed = !types.empty();
         for (const auto& type : types)
             terms.types |= bit_of(type);
-        terms.asserts = has_assertion(schema);
+        terms.assertions = assertions_of(schema);
         terms.asserts_any_kind = has_one_of("enum", "const");
         terms.combines = has_one_of("allOf", "anyOf", "oneOf", "not", "if");
         terms.limits_size = has_one_of("minItems", "maxItems", "minProperties", "maxProperties", "uniqueItems");
@@ -210,7 +210,7 @@ const Terms& SchemaValidator::terms_of(const json& unresolved)
         terms.property_names = look_up("propertyNames");
         terms.required = look_up("required");
     }
-    return terms_.emplace(&unresolved, terms).first->second;
+    return terms_.emplace(&unresolved, std::move(terms)).first->second;
 }
 
 const json& SchemaValidator::resolve(const json& schema) const
@@ -260,8 +260,8 @@ void SchemaValidator::check_keywords(Node& value, const Terms& terms, const Subj
         check_sequence(value, terms, what, diagnostics);
     else if (value.is(Node::Kind::mapping))
         check_mapping(value, terms, what, diagnostics);
-    if (structured ? terms.asserts_any_kind : terms.asserts)
-        check_value(value, *terms.schema, what, patterns_, diagnostics);
+    if (structured ? terms.asserts_any_kind : !terms.assertions.empty())
+        check_value(value, terms.assertions, what, patterns_, diagnostics);
     if (terms.combines)
         check_combined(value, *terms.schema, what, diagnostics);
 }
@@ -292,8 +292,10 @@ void SchemaValidator::check_mapping(Node& value, const Terms& terms, const Subje
     for (std::size_t i = 0; i < value.members.size(); ++i)
         check_member(value, i, terms, what, diagnostics);
     if (terms.property_names != nullptr)
-        for (auto& member : value.members)
-            check(member.key_node, *terms.property_names, {"the key `", member.key, 0, "`", &what}, diagnostics);
+        for (const auto& member : value.members) {
+            auto key = from_json(member.key, member.key_place);
+            check(key, *terms.property_names, {"the key `", member.key, 0, "`", &what}, diagnostics);
+        }
     if (terms.required != nullptr && terms.required->is_array())
         for (const auto& key : *terms.required)
             if (key.is_string() && value.find(key.get_ref<const std::string&>()) == nullptr)
@@ -330,10 +332,10 @@ void SchemaValidator::check_member(Node& owner, std::size_t index, const Terms& 
         return;
     const auto names = terms.properties != nullptr ? keys_of(*terms.properties) : std::vector<std::string>{};
     if (names.empty() && !form.empty())
-        report_error(diagnostics, member.key_node, "`" + member.key + "` is not a valid name in " + what.text(),
+        report_error(diagnostics, member.key_place, "`" + member.key + "` is not a valid name in " + what.text(),
                      "names must match " + std::string{form});
     else
-        report_error(diagnostics, member.key_node, "unknown key `" + member.key + "` in " + what.text(),
+        report_error(diagnostics, member.key_place, "unknown key `" + member.key + "` in " + what.text(),
                      suggest(member.key, names));
 }
 
@@ -345,16 +347,14 @@ void SchemaValidator::check_alternatives(Node& value, const json& alternatives, 
     std::vector<Diagnostics> of_its_type;
     std::vector<Diagnostics> of_any_type;
     for (const auto& alternative : alternatives) {
-        Diagnostics found;
-        if (accepts(value, alternative, what, found)) {
-            ++accepted;
-            continue;
-        }
         const auto& terms = terms_of(alternative);
-        if (!terms.typed)
-            of_any_type.push_back(std::move(found));
-        else if ((terms.types & types_of(value)) != 0)
-            of_its_type.push_back(std::move(found));
+        if (terms.typed && (terms.types & types_of(value)) == 0)
+            continue;
+        Diagnostics found;
+        if (accepts(value, alternative, what, found))
+            ++accepted;
+        else
+            (terms.typed ? of_its_type : of_any_type).push_back(std::move(found));
     }
     if (of_its_type.empty())
         of_its_type = std::move(of_any_type);
@@ -407,8 +407,7 @@ void SchemaValidator::fill_defaults(Node& value, const json& properties)
             schema = &resolve(*schema);
         if (!schema->is_object() || !schema->contains("default"))
             continue;
-        Node key_node = from_json(key, value);
-        value.members.push_back({key, std::move(key_node), from_json(schema->at("default"), value)});
+        value.members.push_back({key, value, from_json(schema->at("default"), value)});
     }
 }
 

@@ -33,7 +33,7 @@ struct Terms
     bool is_draft07 = false;
     bool typed = false;
     unsigned types = 0; ///< a bit for each
-    bool asserts = false;
+    Assertions assertions;
     bool asserts_any_kind = false; ///< `enum` or `const`
     bool combines = false;
     const nlohmann::json* properties = nullptr;

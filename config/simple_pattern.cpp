@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/simple_pattern.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace belay::config {
@@ -39,7 +40,31 @@ std::optional<std::bitset<256>> parse_set(std::string_view inside)
     return result;
 }
 
+/// What `.` accepts.
+std::bitset<256> but_line_ends()
+{
+    std::bitset<256> result;
+    result.set().reset('\n').reset('\r');
+    return result;
+}
+
 } // namespace
+
+bool SimplePattern::exclude(std::string_view words)
+{
+    for (bool more = true; more;) {
+        const auto end = std::min(words.find('|'), words.size());
+        auto word = words.substr(0, end);
+        const bool whole = word.ends_with('$');
+        word.remove_suffix(whole ? 1 : 0);
+        if (!std::all_of(word.begin(), word.end(), is_plain))
+            return false;
+        excluded_.push_back({std::string{word}, whole});
+        more = end < words.size();
+        words.remove_prefix(more ? end + 1 : end);
+    }
+    return true;
+}
 
 std::optional<SimplePattern> SimplePattern::parse(std::string_view pattern)
 {
@@ -47,6 +72,12 @@ std::optional<SimplePattern> SimplePattern::parse(std::string_view pattern)
         return std::nullopt;
     pattern = pattern.substr(1, pattern.size() - 2);
     SimplePattern result;
+    if (constexpr std::string_view unless = "(?!"; pattern.starts_with(unless)) {
+        const auto end = pattern.find(')');
+        if (end == std::string_view::npos || !result.exclude(pattern.substr(unless.size(), end - unless.size())))
+            return std::nullopt;
+        pattern.remove_prefix(end + 1);
+    }
     while (!pattern.empty()) {
         Atom atom;
         std::size_t length = 1;
@@ -57,6 +88,8 @@ std::optional<SimplePattern> SimplePattern::parse(std::string_view pattern)
                 return std::nullopt;
             atom.accepted = *set;
             length = end + 1;
+        } else if (pattern.front() == '.') {
+            atom.accepted = but_line_ends();
         } else if (is_plain(pattern.front())) {
             atom.accepted.set(static_cast<unsigned char>(pattern.front()));
         } else {
@@ -77,6 +110,9 @@ std::optional<SimplePattern> SimplePattern::parse(std::string_view pattern)
 
 bool SimplePattern::match(std::string_view text) const
 {
+    if (std::any_of(excluded_.begin(), excluded_.end(),
+                    [&](const Word& word) { return word.whole ? text == word.text : text.starts_with(word.text); }))
+        return false;
     // Bit i: what was read so far may be followed by atom i; the bit behind the last one: by the end.
     const auto skip = [&](std::uint64_t state) {
         for (std::size_t i = 0; i < atoms_.size(); ++i)

@@ -26,7 +26,7 @@ public:
         const auto& requirements = wanted == nullptr ? none : *wanted;
         for (const auto& member : (given == nullptr ? none : *given).members)
             if (requirements.find(member.key) == nullptr)
-                report_error(work_.diagnostics, member.key_node,
+                report_error(work_.diagnostics, member.key_place,
                              "module `" + id + "` has no requirement `" + member.key + "`",
                              suggest(member.key, requirements.keys()));
         for (const auto& member : requirements.members)
@@ -65,7 +65,7 @@ private:
             return; // reported by the schema
         const auto count = member->value.items.size();
         if (std::cmp_less(count, least) || std::cmp_greater(count, most))
-            report_error(work_.diagnostics, member->key_node,
+            report_error(work_.diagnostics, member->key_place,
                          "the requirement `" + name + "` of module `" + id + "` has " + std::to_string(count) +
                              (count == 1 ? " connection" : " connections") + ", it takes " + std::to_string(least) +
                              " to " + std::to_string(most));

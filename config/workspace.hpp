@@ -57,11 +57,11 @@ bool apply_database(Workspace& work);
 // manifests.cpp
 /// The names of the directories with a manifest, sorted.
 tl::expected<std::vector<std::string>, std::string> installed_modules(const Settings& settings);
-void load_manifest(Workspace& work, const std::string& name, const Node& place);
+void load_manifest(Workspace& work, const std::string& name, const Place& place);
 void check_manifest(Workspace& work, const std::string& name);
 void synthesise_probe_manifest(Workspace& work);
 // interfaces.cpp
-void load_interface(Workspace& work, const std::string& name, const Node& place);
+void load_interface(Workspace& work, const std::string& name, const Place& place);
 void load_types_and_errors(Workspace& work);
 // parameters.cpp
 /// The `configuration_parameters` of one module.

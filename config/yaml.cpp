@@ -80,7 +80,7 @@ private:
     struct Level
     {
         Node node;
-        std::optional<Node> key;
+        std::optional<std::pair<std::string, Place>> key;
         std::map<std::string, std::size_t, std::less<>> seen;
     };
 
@@ -187,12 +187,15 @@ private:
                          "write it in quotes if it is text, or with a decimal point if it is a number");
     }
 
-    void open(Node node)
+    void open(Node&& node)
     {
         if (levels_.size() >= deepest) {
             report_error(diagnostics_, node, "nested deeper than " + std::to_string(deepest) + " levels");
             throw Abandoned("depth");
         }
+        constexpr std::size_t usual = 4;
+        if (node.is(Node::Kind::mapping))
+            node.members.reserve(usual);
         levels_.push_back({std::move(node), std::nullopt, {}});
     }
 
@@ -203,7 +206,7 @@ private:
         add(std::move(node));
     }
 
-    void add(Node node)
+    void add(Node&& node)
     {
         if (++values_ > most_values) {
             report_error(diagnostics_, node,
@@ -223,32 +226,29 @@ private:
             set_value(level, std::move(node));
     }
 
-    void set_key(Level& level, Node node)
+    void set_key(Level& level, Node&& node)
     {
         if (node.is(Node::Kind::sequence) || node.is(Node::Kind::mapping)) {
             report_error(diagnostics_, node, "a key must be a word, not a list or a mapping");
             throw Abandoned("key");
         }
-        if (node.is(Node::Kind::null))
-            node.text = "null";
-        level.key = std::move(node);
+        level.key.emplace(node.is(Node::Kind::null) ? "null" : std::move(node.text), std::move(node));
     }
 
-    void set_value(Level& level, Node value)
+    void set_value(Level& level, Node&& value)
     {
-        auto key = std::move(*level.key);
+        auto [key, place] = std::move(*level.key);
         level.key.reset();
-        auto* earlier = find_earlier(level, key.text);
+        auto* earlier = find_earlier(level, key);
         if (earlier == nullptr) {
-            auto text = key.text;
-            level.node.members.push_back({std::move(text), std::move(key), std::move(value)});
+            level.node.members.push_back({std::move(key), std::move(place), std::move(value)});
             return;
         }
-        report_warning(diagnostics_, key,
-                       "the key `" + key.text + "` stands twice, the first time in line " +
-                           std::to_string(earlier->key_node.line) + "; the last one counts",
+        report_warning(diagnostics_, place,
+                       "the key `" + key + "` stands twice, the first time in line " +
+                           std::to_string(earlier->key_place.line) + "; the last one counts",
                        "remove one of them");
-        earlier->key_node = std::move(key);
+        earlier->key_place = std::move(place);
         earlier->value = std::move(value);
     }
 

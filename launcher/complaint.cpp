@@ -2,6 +2,7 @@
 #include "launcher/complaint.hpp"
 
 #include "launcher/descriptor.hpp"
+#include "launcher/journal.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,41 @@
 
 namespace belay::launcher {
 
+namespace {
+
+constexpr std::size_t longest_text = 500;
+
+bool enter_into_journal(const MessageType* type, int priority, const char* text) noexcept
+{
+    std::array<char, longest_text + 256> entry{};
+    int size = std::snprintf(entry.data(), entry.size(), "PRIORITY=%d\nSYSLOG_IDENTIFIER=launcher\nMESSAGE=%s\n",
+                             priority, text);
+    if (type != nullptr)
+        size += std::snprintf(entry.data() + size, entry.size() - static_cast<std::size_t>(size),
+                              "MESSAGE_ID=%s\nEVEREST_EVENT=%s\n", type->id, type->name);
+    return send_to_journal({entry.data(), static_cast<std::size_t>(size)}) == 0;
+}
+
+[[gnu::format(printf, 3, 0)]] void tell(const MessageType* type, int priority, const char* format,
+                                        va_list arguments) noexcept
+{
+    std::array<char, longest_text> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    const bool journal = is_journal();
+    if (journal && enter_into_journal(type, priority, text.data()))
+        return;
+    std::array<char, longest_text + 32> line{};
+    const int size = journal ? std::snprintf(line.data(), line.size(), "<%d>launcher: %s\n", priority, text.data())
+                             : std::snprintf(line.data(), line.size(), "launcher: %s\n", text.data());
+    pollfd writable{STDERR_FILENO, POLLOUT, 0};
+    if (::poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT) != 0 &&
+        ::write(STDERR_FILENO, line.data(), static_cast<std::size_t>(size)) < 0)
+        return; // nobody is left to tell
+}
+
+} // namespace
+
 void prepare_complaints() noexcept
 {
     if (::isatty(STDERR_FILENO) != 1)
@@ -27,20 +63,18 @@ void prepare_complaints() noexcept
 
 void complain(const char* format, ...) noexcept
 {
-    constexpr std::string_view prefix = "launcher: ";
-    std::array<char, 512> text{};
-    std::copy(prefix.begin(), prefix.end(), text.begin());
-    const auto room = text.size() - prefix.size() - 1;
     va_list arguments;
     va_start(arguments, format);
-    const int wanted = std::vsnprintf(text.data() + prefix.size(), room, format, arguments);
+    tell(nullptr, LOG_ERR, format, arguments);
     va_end(arguments);
-    auto size = prefix.size() + std::min(static_cast<std::size_t>(std::max(wanted, 0)), room - 1);
-    text.at(size++) = '\n';
-    pollfd writable{STDERR_FILENO, POLLOUT, 0};
-    if (::poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT) != 0 &&
-        ::write(STDERR_FILENO, text.data(), size) < 0)
-        return; // nobody is left to tell
+}
+
+void report(JournalMessage message, int priority, const char* format, ...) noexcept
+{
+    va_list arguments;
+    va_start(arguments, format);
+    tell(&type_of(message), priority, format, arguments);
+    va_end(arguments);
 }
 
 } // namespace belay::launcher

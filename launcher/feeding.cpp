@@ -70,7 +70,7 @@ tl::expected<Feeding, std::string> Feeding::begin(const WatchdogPlan& plan, std:
             hardware = std::move(*opened);
         } else {
             state.error = opened.error().error;
-            complain("%s", opened.error().sentence.c_str());
+            report(JournalMessage::watchdog_trouble, LOG_WARNING, "%s", opened.error().sentence.c_str());
         }
     }
     state.systemd_ms = systemd_ms;

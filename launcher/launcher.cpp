@@ -4,6 +4,7 @@
 #include "launcher/children.hpp"
 #include "launcher/clock.hpp"
 #include "launcher/complaint.hpp"
+#include "launcher/journal.hpp"
 #include "launcher/leftovers.hpp"
 #include "launcher/signal_domain.hpp"
 #include "launcher/spawn.hpp"
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -24,9 +26,6 @@ namespace belay::launcher {
 
 namespace {
 
-/// The manager may ask modules to stop, then signal them, then kill them, and must tell the broker: so many times the
-/// plan's timeout is a manager that hangs.
-constexpr std::uint64_t orderly_stop_factor = 4;
 /// A manager that never stops talking must not keep signals, ends of modules and deadlines waiting.
 constexpr int most_packets_at_once = 32;
 constexpr std::size_t fixed_descriptors = 2;    // control and signals; the modules' own follow
@@ -55,6 +54,9 @@ Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
     spared_.assign(children_.begin(), children_.begin() + static_cast<std::ptrdiff_t>(inherited));
     spared_.resize(inherited + supervising_children + modules_.size());
     children_.resize(spared_.size() + orphans_at_once);
+    for (const auto& module : plan.modules)
+        if (plan.journal_output)
+            stream_headers_.push_back(journal_stream_header(module.id, plan.unit));
 }
 
 int Launcher::run()
@@ -137,19 +139,55 @@ void Launcher::read_signals()
             continue;
         }
         if (info.ssi_signo == SIGHUP && !plan_.invocation.program.empty())
-            reload_.judge();
+            judge_reload();
         else
             forward(static_cast<int>(info.ssi_signo));
     }
+}
+
+/// systemd waits for READY=1 from here on. Somebody who reloads what is not ready yet waits for that anyway.
+void Launcher::judge_reload()
+{
+    if (ready_)
+        equipment_.service_manager.reloading();
+    follow(reload_.judge());
+}
+
+void Launcher::follow(Reload::Verdict verdict)
+{
+    if (verdict == Reload::Verdict::good)
+        return forward(SIGHUP);
+    if (verdict == Reload::Verdict::pending || !ready_)
+        return;
+    equipment_.service_manager.ready();
+    equipment_.service_manager.status("The reload was refused, see the log; the modules run on as they were");
 }
 
 /// The manager is to stop all modules, and has its time for that.
 void Launcher::forward(int signal)
 {
     told_to_stop_ = told_to_stop_ || signal != SIGHUP;
+    if (signal == SIGHUP)
+        ready_ = false;
+    else
+        equipment_.service_manager.stopping();
     if (state_ == State::running && deadline_ns_ == 0)
-        deadline_ns_ = monotonic_ns() + orderly_stop_factor * plan_.stop_timeout_ms * ns_per_ms;
+        set_deadline(orderly_stop_factor * plan_.stop_timeout_ms);
     tell(SignalReceived{.signal = signal});
+}
+
+/// systemd is told that it takes as long as this, and what may follow it.
+void Launcher::set_deadline(std::uint64_t ms)
+{
+    deadline_ns_ = monotonic_ns() + ms * ns_per_ms;
+    equipment_.service_manager.extend(ms + time_to_end_ms());
+}
+
+/// After a deadline: modules that ignore SIGTERM, then the kernel, which takes its time for whoever was killed.
+std::uint64_t Launcher::time_to_end_ms() const noexcept
+{
+    constexpr std::uint64_t margin_ms = 5000;
+    return 2 * std::uint64_t{plan_.stop_timeout_ms} + margin_ms;
 }
 
 void Launcher::reap()
@@ -169,8 +207,8 @@ void Launcher::reap()
             std::replace(spared_.begin(), spared_.end(), info.si_pid, pid_t{0});
             if (info.si_pid == equipment_.manager)
                 manager_ended(info);
-            if (info.si_pid == reload_.judge_pid() && reload_.judged(status))
-                forward(SIGHUP);
+            if (info.si_pid == reload_.judge_pid())
+                follow(reload_.judged(status));
         }
         info = {};
     }
@@ -191,9 +229,11 @@ void Launcher::manager_ended(const siginfo_t& info)
         return;
     const char* name = info.si_code == CLD_EXITED ? nullptr : ::sigabbrev_np(info.si_status);
     if (name != nullptr)
-        complain("the manager (pid %d) was killed by SIG%s (%d)", info.si_pid, name, info.si_status);
+        report(JournalMessage::manager_ended, LOG_CRIT, "the manager (pid %d) was killed by SIG%s (%d)", info.si_pid,
+               name, info.si_status);
     else
-        complain("the manager (pid %d) ended with exit code %d", info.si_pid, info.si_status);
+        report(JournalMessage::manager_ended, LOG_CRIT, "the manager (pid %d) ended with exit code %d", info.si_pid,
+               info.si_status);
 }
 
 void Launcher::kill_orphans()
@@ -322,7 +362,11 @@ void Launcher::lose_manager(const char* why)
     if (equipment_.manager != 0)
         ::kill(equipment_.manager, SIGKILL);
     state_ = State::stopping;
-    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
+    equipment_.service_manager.stopping();
+    std::array<char, 128> text{};
+    std::snprintf(text.data(), text.size(), "The manager %s; stopping all modules", why);
+    equipment_.service_manager.status(text.data());
+    set_deadline(plan_.stop_timeout_ms);
     signal_all(SIGTERM);
 }
 
@@ -356,7 +400,7 @@ void Launcher::reach_deadline()
     signal_all(SIGKILL);
     if (equipment_.manager != 0)
         ::kill(equipment_.manager, SIGKILL);
-    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms; // for what is stuck in the kernel
+    set_deadline(plan_.stop_timeout_ms); // for what is stuck in the kernel
 }
 
 } // namespace belay::launcher

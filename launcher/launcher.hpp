@@ -73,6 +73,10 @@ private:
     struct Operation;
     static const std::array<Operation, 6> operations;
 
+    /// The manager may ask modules to stop, then signal them, then kill them, and must tell the broker: so many times
+    /// the plan's timeout is a manager that hangs.
+    static constexpr std::uint64_t orderly_stop_factor = 4;
+
     void wait();
     void read_signals();
     void forward(int signal);
@@ -87,6 +91,7 @@ private:
 
     void dispatch(const Packet& packet);
     void start(const Packet& packet);
+    FileDescriptor open_stream(std::uint32_t number);
     void signal(const Packet& packet);
     void heartbeat(const Packet& packet);
     void notify(const Packet& packet);
@@ -102,6 +107,12 @@ private:
     void lose_manager(const char* why);
     void signal_tree(std::size_t number, int signal);
     void signal_all(int number);
+    void judge_reload();
+    void follow(Reload::Verdict verdict);
+    void say_ready();
+    void say_stopping();
+    void set_deadline(std::uint64_t ms);
+    [[nodiscard]] std::uint64_t time_to_end_ms() const noexcept;
     void reach_deadline();
     void miss_heartbeat();
     void end_feeding(bool nobody_left);
@@ -114,8 +125,11 @@ private:
     std::vector<pollfd> polled_;
     std::vector<pid_t> spared_;   ///< who is no orphan: manager, judge of a reload, modules, and who was there before
     std::vector<pid_t> children_; ///< scratch
+    std::vector<std::string> stream_headers_; ///< by module number; none without `journal_output`
+    bool without_stream_ = false;             ///< the last one that was wanted could not be opened
     Reload reload_;
     bool reloads_ = false;
+    bool ready_ = false; ///< systemd was told so, and not of a reload since
     bool told_to_stop_ = false;
     bool killed_ = false;   ///< all that still runs
     bool given_up_ = false; ///< on what survives that

@@ -47,12 +47,14 @@ void Launcher::end_feeding(bool nobody_left)
     if (timeout == 0)
         return note("exit code %d; the service manager decides what follows", exit_code_);
     if (nobody_left) {
-        complain("the watchdog runs on: the machine is reset within %u s unless this service is started again",
-                 timeout / 1000);
+        report(JournalMessage::watchdog_trouble, LOG_WARNING,
+               "the watchdog runs on: the machine is reset within %u s unless this service is started again",
+               timeout / 1000);
         return note("exit code %d; a reset follows within %u s unless the service is started again", exit_code_,
                     timeout / 1000);
     }
-    complain("what survives SIGKILL only a reset ends: it follows within %u s", timeout / 1000);
+    report(JournalMessage::watchdog_trouble, LOG_WARNING,
+           "what survives SIGKILL only a reset ends: it follows within %u s", timeout / 1000);
     note("stop-feeding some processes survive SIGKILL");
     constexpr std::uint32_t margin_ms = 5000;
     ::poll(nullptr, 0, static_cast<int>(timeout + margin_ms));

@@ -16,10 +16,11 @@ namespace belay::launcher {
 /// What the child reads. It owns nothing.
 struct ModuleStart
 {
-    int program = -1;     ///< O_PATH
-    int null_device = -1; ///< becomes standard input
-    int output = -1;      ///< becomes standard output and standard error; -1: standard error serves both
-    int status = -1;      ///< the child's end of a StatusChannel
+    int program = -1;       ///< O_PATH
+    int null_device = -1;   ///< becomes standard input
+    int output = -1;        ///< becomes standard output and standard error; -1: standard error serves both
+    int status = -1;        ///< the child's end of a StatusChannel
+    int control_group = -1; ///< a directory: where it must go by itself; -1: it is where it belongs
     char* const* arguments = nullptr;
     char* const* environment = nullptr;
     const char* working_directory = nullptr;

@@ -2,6 +2,9 @@
 //
 // What the manager may say, and what the launcher does then.
 #include "launcher/clock.hpp"
+#include "launcher/complaint.hpp"
+#include "launcher/errno_text.hpp"
+#include "launcher/journal.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/spawn.hpp"
 #include "launcher/stages.hpp"
@@ -15,6 +18,10 @@
 namespace belay::launcher {
 
 namespace {
+
+/// So long a start goes on after each word of the manager's about it, whatever TimeoutStartSec= says: modules may take
+/// their time, and each has its own limit. More often than this the manager speaks.
+constexpr std::uint64_t start_extension_ms = 30'000;
 
 bool allowed_signal(int number)
 {
@@ -64,8 +71,10 @@ void Launcher::start(const Packet& packet)
     module = Module{};
     module.forked_ns = monotonic_ns();
     const auto leaf = equipment_.control_groups.make_leaf(request.module);
-    auto spawned = !leaf ? tl::unexpected(leaf.error())
-                         : spawn(equipment_.starts[request.module].start(), plan_.prefix_output, leaf->get());
+    auto start = equipment_.starts[request.module].start();
+    const auto stream = open_stream(request.module);
+    start.output = stream.get();
+    auto spawned = !leaf ? tl::unexpected(leaf.error()) : spawn(start, plan_.prefix_output, leaf->get());
     if (!spawned)
         return tell(StartFailed{
             .module = request.module, .stage = static_cast<std::uint32_t>(StageId::fork), .error = spawned.error()});
@@ -73,6 +82,22 @@ void Launcher::start(const Packet& packet)
     module.pidfd = std::move(spawned->pidfd);
     module.status = std::move(spawned->status);
     module.output = std::move(spawned->output);
+}
+
+/// One for each start: it outlives the manager, and a journald that was replaced meanwhile does not matter. Whoever
+/// writes is who journald names, so it does not matter either that this process opens it.
+FileDescriptor Launcher::open_stream(std::uint32_t number)
+{
+    if (!plan_.journal_output)
+        return {};
+    auto stream = open_journal_stream(stream_headers_[number]);
+    if (!stream && !without_stream_)
+        report(JournalMessage::journal_lost, LOG_WARNING,
+               "could not open a journal stream for the output of %s: %s; as long as that is so, modules print to "
+               "standard error of the launcher",
+               plan_.modules[number].id.c_str(), errno_text(stream.error()));
+    without_stream_ = !stream;
+    return stream ? std::move(*stream) : FileDescriptor{};
 }
 
 void Launcher::signal(const Packet& packet)
@@ -104,10 +129,29 @@ void Launcher::record(const Packet& packet)
 void Launcher::notify(const Packet& packet)
 {
     auto request = packet.as<Notify>();
-    if (request.kind > Notification::status)
-        return lose_manager("asked for a notification that does not exist");
     request.text.back() = '\0';
-    equipment_.service_manager.notify(request.kind, request.text.data());
+    switch (request.kind) {
+    case Notification::ready:
+        return say_ready();
+    case Notification::stopping:
+        return say_stopping();
+    case Notification::status:
+        return equipment_.service_manager.status(request.text.data(), ready_ ? 0 : start_extension_ms);
+    }
+    lose_manager("asked for a notification that does not exist");
+}
+
+void Launcher::say_ready()
+{
+    ready_ = true;
+    equipment_.service_manager.ready();
+}
+
+/// The manager has its time for it, as after a signal.
+void Launcher::say_stopping()
+{
+    equipment_.service_manager.stopping();
+    equipment_.service_manager.extend(orderly_stop_factor * plan_.stop_timeout_ms + time_to_end_ms());
 }
 
 void Launcher::finish(const Packet& packet)
@@ -121,7 +165,7 @@ void Launcher::finish(const Packet& packet)
     exit_code_ = request.exit_code;
     reloads_ = request.after == After::reload;
     state_ = State::finishing;
-    deadline_ns_ = monotonic_ns() + plan_.stop_timeout_ms * ns_per_ms;
+    set_deadline(plan_.stop_timeout_ms);
     signal_all(SIGKILL);
 }
 

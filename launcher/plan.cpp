@@ -87,8 +87,9 @@ void serialize(Archive& archive, WatchdogPlan& plan)
 template <typename Archive>
 void serialize(Archive& archive, LaunchPlan& plan)
 {
-    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.signal_domain,
-            plan.cgroup, plan.watchdog, plan.notify_directory, plan.invocation, plan.reloaded, plan.stop_timeout_ms);
+    archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.journal_output,
+            plan.unit, plan.signal_domain, plan.cgroup, plan.watchdog, plan.notify_directory, plan.invocation,
+            plan.reloaded, plan.stop_timeout_ms);
 }
 
 class Writer
@@ -293,6 +294,7 @@ tl::expected<LaunchPlan, std::string> decode(std::span<const std::byte> bytes)
     const auto& program = plan.invocation.program;
     reader.expect(program.empty() || program.starts_with('/'), "the program of a reload is not absolute");
     reader.expect(program.empty() || !plan.invocation.arguments.empty(), "the program of a reload has no argument 0");
+    reader.expect(!(plan.prefix_output && plan.journal_output), "output goes to pipes and to the journal");
     reader.expect(plan.manager.system_call_policy != SystemCallPolicy::allow_list, "an allow list for the manager");
     if (!reader.error.empty())
         return tl::unexpected(std::move(reader.error));

@@ -177,11 +177,13 @@ struct LaunchPlan
 {
     std::vector<ProcessPlan> modules; ///< the index is the module's number in the protocol
     ProcessPlan manager;
-    bool trust_rule = false;    ///< executables must be writable by root alone (sshd's StrictModes)
-    uid_t trusted_owner = 0;    ///< besides root; a developer's own build tree
-    bool prefix_output = false; ///< module output goes through pipes to the manager instead of to stderr
-    bool signal_domain = false; ///< launcher, manager and modules are in one (signal_domain.hpp)
-    std::string cgroup;         ///< the delegated cgroup v2 directory that is Belay's own; empty: none
+    bool trust_rule = false;     ///< executables must be writable by root alone (sshd's StrictModes)
+    uid_t trusted_owner = 0;     ///< besides root; a developer's own build tree
+    bool prefix_output = false;  ///< module output goes through pipes to the manager instead of to stderr
+    bool journal_output = false; ///< each module prints to a journal stream of its own instead
+    std::string unit;            ///< systemd's name of this service, for these; empty: none
+    bool signal_domain = false;  ///< launcher, manager and modules are in one (signal_domain.hpp)
+    std::string cgroup;          ///< the delegated cgroup v2 directory that is Belay's own; empty: none
     WatchdogPlan watchdog;
     std::string notify_directory; ///< with a socket for some modules, named by number; removed in the end; empty: none
     Invocation invocation;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "launcher/control_files.hpp"
 #include "launcher/raw_calls.hpp"
 #include "launcher/stage_functions.hpp"
 
@@ -35,6 +36,12 @@ int close_all_but(int one, int other) noexcept
 constexpr int last_standard_signal = 31;
 
 } // namespace
+
+/// Only where it could not be created there. It has no children yet, and is still what the launcher is.
+int enter_control_group(const ModuleStart& start) noexcept
+{
+    return start.control_group >= 0 ? write_control(start.control_group, "cgroup.procs", "0") : 0;
+}
 
 int reset_signals(const ModuleStart& /*start*/) noexcept
 {

@@ -35,9 +35,8 @@ enum class Scope : std::uint32_t
 enum class Notification : std::uint32_t
 {
     ready,
-    reloading,
     stopping,
-    status
+    status ///< while the unit starts or reloads, it may take some time longer from then on
 };
 
 /// Start module number `module` of the plan. It must not be running.
@@ -72,7 +71,7 @@ struct Record
     std::array<char, 252> text{}; ///< a word for the step, a space, the reason; NUL-terminated
 };
 
-/// Forwarded to systemd (sd_notify(3)): the launcher is the service's main process.
+/// Forwarded to systemd (sd_notify(3)): the launcher is the service's main process. It knows by itself of a reload.
 struct Notify
 {
     Opcode opcode = Opcode::notify;

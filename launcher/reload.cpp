@@ -66,36 +66,38 @@ std::vector<char*> Reload::arguments_with(const std::vector<const char*>& more) 
     return result;
 }
 
-void Reload::judge() noexcept
+Reload::Verdict Reload::judge() noexcept
 {
     if (judge_ != 0) {
         again_ = true;
-        return;
+        return Verdict::pending;
     }
     const pid_t self = ::getpid();
     const pid_t child = ::fork();
     if (child == 0)
         become_judge(invocation_.program.c_str(), judge_arguments_.data(), environment_.data(), self);
-    if (child < 0)
-        complain("could not have the configuration judged: %s; nothing was changed", errno_text(errno));
-    else
+    if (child > 0) {
         judge_ = child;
+        return Verdict::pending;
+    }
+    complain("could not have the configuration judged: %s; nothing was changed", errno_text(errno));
+    return Verdict::refused;
 }
 
-bool Reload::judged(int status) noexcept
+Reload::Verdict Reload::judged(int status) noexcept
 {
     judge_ = 0;
-    if (std::exchange(again_, false)) {
-        judge();
-        return false;
-    }
+    if (std::exchange(again_, false))
+        return judge();
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return true;
+        return Verdict::good;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        complain("the configuration could not be judged within %u s; nothing was changed", longest_judgement_s);
+        report(JournalMessage::configuration_error, LOG_ERR,
+               "the configuration could not be judged within %u s; nothing was changed", longest_judgement_s);
     else
-        complain("the configuration was refused as explained above; the modules run on with the one they have");
-    return false;
+        report(JournalMessage::configuration_error, LOG_ERR,
+               "the configuration was refused as explained above; the modules run on with the one they have");
+    return Verdict::refused;
 }
 
 int Reload::execute() noexcept

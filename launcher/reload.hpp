@@ -20,15 +20,21 @@ public:
     /// Must outlive this.
     explicit Reload(const Invocation& invocation);
 
+    enum class Verdict
+    {
+        pending,
+        good,
+        refused, ///< and it was said why
+    };
+
     /// Starts the judge. Is one at work already, another one follows it: who asks again has changed something.
-    void judge() noexcept;
+    [[nodiscard]] Verdict judge() noexcept;
 
     /// 0: none is at work.
     [[nodiscard]] pid_t judge_pid() const noexcept { return judge_; }
 
-    /// The judge ended with this wait(2) status and is reaped. True if the configuration is good; otherwise the judge
-    /// has said why not.
-    bool judged(int status) noexcept;
+    /// The judge ended with this wait(2) status and is reaped.
+    [[nodiscard]] Verdict judged(int status) noexcept;
 
     /// Becomes the program. Returns only with an errno.
     [[nodiscard]] int execute() noexcept;

@@ -18,6 +18,8 @@ struct Remedy
 };
 
 constexpr std::array remedies{
+    Remedy{StageId::control_group, 0,
+           "let systemd delegate the service's control group with Delegate=yes, or no limits that need one"},
     Remedy{StageId::bounding_set, EPERM,
            "CAP_SETPCAP is not in the service's bounding set; add it to "
            "CapabilityBoundingSet= of the unit"},

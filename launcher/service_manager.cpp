@@ -1,19 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/service_manager.hpp"
 
+#include "launcher/clock.hpp"
 #include "launcher/complaint.hpp"
 #include "launcher/errno_text.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
-#include <ctime>
-#include <string_view>
 
 namespace belay::launcher {
+
+namespace {
+
+constexpr std::uint64_t ns_per_us = 1000;
+constexpr std::uint64_t us_per_ms = 1000;
+
+/// One datagram. What is too long for it is cut off.
+class Message
+{
+public:
+    Message& add(std::string_view text) noexcept
+    {
+        const auto size = std::min(text.size(), bytes_.size() - size_);
+        std::copy_n(text.begin(), size, bytes_.begin() + static_cast<std::ptrdiff_t>(size_));
+        size_ += size;
+        return *this;
+    }
+
+    Message& add_plain(std::string_view text) noexcept
+    {
+        const auto size = std::min(text.size(), longest_text);
+        const auto begin = size_;
+        add(text.substr(0, size));
+        std::replace_if(
+            bytes_.begin() + static_cast<std::ptrdiff_t>(begin), bytes_.begin() + static_cast<std::ptrdiff_t>(size_),
+            [](char c) { return c >= '\0' && c < ' '; }, ' ');
+        return *this;
+    }
+
+    Message& add(std::uint64_t number) noexcept
+    {
+        std::array<char, longest_number> digits{};
+        const auto* end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+        return add({digits.data(), static_cast<std::size_t>(end - digits.data())});
+    }
+
+    [[nodiscard]] std::string_view text() const noexcept { return {bytes_.data(), size_}; }
+
+private:
+    static constexpr std::size_t longest_text = 512;
+    static constexpr std::size_t longest_number = 20;
+    std::array<char, longest_text + 64> bytes_{};
+    std::size_t size_ = 0;
+};
+
+} // namespace
 
 ServiceManager::ServiceManager(const char* path)
 {
@@ -29,45 +74,48 @@ ServiceManager::ServiceManager(const char* path)
     address_size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
 }
 
-void ServiceManager::send(const char* message, std::size_t size) const noexcept
+void ServiceManager::send(std::string_view message) const noexcept
 {
     if (!socket_)
         return;
     const auto* address = reinterpret_cast<const sockaddr*>(&address_);
-    if (::sendto(socket_.get(), message, size, MSG_NOSIGNAL | MSG_DONTWAIT, address, address_size_) < 0)
+    if (::sendto(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT, address, address_size_) <
+        0)
         complain("could not notify systemd: %s", errno_text(errno));
 }
 
-void ServiceManager::notify(Notification kind, const char* text) const noexcept
+void ServiceManager::ready() const noexcept
 {
-    std::array<char, sizeof(Notify) + 64> message{};
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    const long long microseconds = static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000;
-    int size = 0;
-    switch (kind) {
-    case Notification::ready:
-        size = std::snprintf(message.data(), message.size(), "READY=1");
-        break;
-    case Notification::reloading:
-        size = std::snprintf(message.data(), message.size(), "RELOADING=1\nMONOTONIC_USEC=%lld", microseconds);
-        break;
-    case Notification::stopping:
-        size = std::snprintf(message.data(), message.size(), "STOPPING=1");
-        break;
-    case Notification::status:
-        size = std::snprintf(message.data(), message.size(), "STATUS=%s", text);
-        std::replace_if(
-            message.begin(), message.begin() + size, [](char c) { return c >= '\0' && c < ' '; }, ' ');
-        break;
-    }
-    send(message.data(), static_cast<std::size_t>(size));
+    send("READY=1");
+}
+
+void ServiceManager::reloading() const noexcept
+{
+    send(Message{}.add("RELOADING=1\nMONOTONIC_USEC=").add(monotonic_ns() / ns_per_us).text());
+}
+
+void ServiceManager::stopping() const noexcept
+{
+    send("STOPPING=1");
+}
+
+void ServiceManager::extend(std::uint64_t more_ms) const noexcept
+{
+    send(Message{}.add("EXTEND_TIMEOUT_USEC=").add(more_ms * us_per_ms).text());
+}
+
+void ServiceManager::status(std::string_view text, std::uint64_t more_ms) const noexcept
+{
+    Message message;
+    message.add("STATUS=").add_plain(text);
+    if (more_ms != 0)
+        message.add("\nEXTEND_TIMEOUT_USEC=").add(more_ms * us_per_ms);
+    send(message.text());
 }
 
 void ServiceManager::pet_watchdog() const noexcept
 {
-    constexpr std::string_view message = "WATCHDOG=1";
-    send(message.data(), message.size());
+    send("WATCHDOG=1");
 }
 
 } // namespace belay::launcher

@@ -34,6 +34,34 @@ tl::expected<Pipe, int> make_pipe() noexcept
     return result;
 }
 
+struct Child
+{
+    long pid; ///< as of fork(2)
+    int pidfd = -1;
+    bool misplaced = false; ///< it must go into its control group by itself
+};
+
+/// clone3(2), or, where a filter takes that away (RestrictNamespaces= of a unit does), clone(2), which knows no control
+/// groups.
+Child create(int control_group) noexcept
+{
+    Child child{};
+    clone_args arguments{};
+    arguments.flags = CLONE_PIDFD;
+    arguments.pidfd = reinterpret_cast<std::uintptr_t>(&child.pidfd);
+    arguments.exit_signal = SIGCHLD;
+    if (control_group >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = static_cast<unsigned>(control_group);
+    }
+    child.pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (child.pid >= 0 || errno != ENOSYS)
+        return child;
+    child.misplaced = control_group >= 0;
+    child.pid = ::syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, &child.pidfd, nullptr, nullptr);
+    return child;
+}
+
 } // namespace
 
 tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output, int control_group) noexcept
@@ -45,25 +73,18 @@ tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output, int
     if (!output)
         return tl::unexpected(output.error());
 
-    int pidfd = -1;
-    clone_args arguments{};
-    arguments.flags = CLONE_PIDFD;
-    arguments.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
-    arguments.exit_signal = SIGCHLD;
-    if (control_group >= 0) {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = static_cast<unsigned>(control_group);
-    }
-    const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
-    if (pid < 0)
+    const auto child = create(control_group);
+    if (child.pid < 0)
         return tl::unexpected(errno);
-    if (pid == 0) {
+    if (child.pid == 0) {
         ModuleStart own = start;
-        own.output = output->write.get();
+        own.control_group = child.misplaced ? control_group : -1;
+        if (with_output)
+            own.output = output->write.get();
         own.status = status->child.get();
         become(own);
     }
-    return Spawned{static_cast<pid_t>(pid), FileDescriptor{pidfd}, std::move(status->launcher),
+    return Spawned{static_cast<pid_t>(child.pid), FileDescriptor{child.pidfd}, std::move(status->launcher),
                    std::move(output->read)};
 }
 

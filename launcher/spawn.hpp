@@ -19,10 +19,10 @@ struct Spawned
     FileDescriptor output; ///< the read end of standard output and error, if asked for. Non-blocking
 };
 
-/// Creates the child, which becomes `start` (stages.hpp); does not wait for it. With clone3(2) and a copy of the
-/// memory: in a shared one (vfork), a child that another process of its new user stops would stop the launcher with it.
-/// `control_group`: the directory of the cgroup that it is created in; -1: this process's. Allocates nothing. The error
-/// is an errno.
+/// Creates the child, which becomes `start` (stages.hpp); does not wait for it. With clone3(2), or clone(2) where that
+/// is taken away, and a copy of the memory: in a shared one (vfork), a child that another process of its new user stops
+/// would stop the launcher with it. `with_output`: through a pipe; otherwise as `start` says. `control_group`: the
+/// directory of the cgroup that it begins in; -1: this process's. Allocates nothing. The error is an errno.
 tl::expected<Spawned, int> spawn(const ModuleStart& start, bool with_output, int control_group = -1) noexcept;
 
 } // namespace belay::launcher

@@ -8,6 +8,7 @@
 namespace belay::launcher {
 
 // process_stages.cpp
+int enter_control_group(const ModuleStart& start) noexcept;
 int reset_signals(const ModuleStart& start) noexcept;
 int start_session(const ModuleStart& start) noexcept;
 int become_subreaper(const ModuleStart& start) noexcept;

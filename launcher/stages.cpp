@@ -28,6 +28,7 @@ struct Stage
 };
 
 constexpr std::array stages{
+    Stage{StageId::control_group, "enter its control group", enter_control_group, false},
     Stage{StageId::signals, "reset the signal dispositions and mask", reset_signals, false},
     Stage{StageId::session, "start a new session", start_session, false},
     Stage{StageId::subreaper, "become the subreaper of what it starts", become_subreaper, false},

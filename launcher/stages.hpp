@@ -15,6 +15,7 @@ namespace belay::launcher {
 
 enum class StageId : std::uint32_t
 {
+    control_group,
     signals,
     session,
     subreaper,

@@ -168,7 +168,7 @@ void Watchdog::feed() noexcept
     if (!device_ || ::ioctl(device_.get(), WDIOC_KEEPALIVE, 0) == 0 || complained_)
         return;
     complained_ = true;
-    complain("could not feed the watchdog: %s", errno_text(errno));
+    report(JournalMessage::watchdog_trouble, LOG_WARNING, "could not feed the watchdog: %s", errno_text(errno));
 }
 
 Watchdog& Watchdog::operator=(Watchdog&& other) noexcept
@@ -188,10 +188,12 @@ void Watchdog::stop() noexcept
     const bool released = ::write(device_.get(), "V", 1) == 1;
     const auto seconds = state_.timeout_ms / 1000;
     if (!released)
-        complain("could not stop the watchdog: %s; the machine is reset within %u s", errno_text(errno), seconds);
+        report(JournalMessage::watchdog_trouble, LOG_WARNING,
+               "could not stop the watchdog: %s; the machine is reset within %u s", errno_text(errno), seconds);
     else if (state_.nowayout != 0)
-        complain("the watchdog cannot be stopped (nowayout): the machine is reset within %u s unless somebody feeds it",
-                 seconds);
+        report(JournalMessage::watchdog_trouble, LOG_WARNING,
+               "the watchdog cannot be stopped (nowayout): the machine is reset within %u s unless somebody feeds it",
+               seconds);
     device_.reset();
 }
 

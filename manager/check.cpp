@@ -57,6 +57,15 @@ bool use_color()
     return ::isatty(STDERR_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
 }
 
+void enter(spdlog::logger& journal, const config::Diagnostic& diagnostic)
+{
+    const bool is_error = diagnostic.severity == config::Severity::error;
+    auto what = about(is_error ? JournalMessage::configuration_error : JournalMessage::configuration_doubt);
+    if (const auto& place = diagnostic.location; place.line > 0)
+        what.more = {{"EVEREST_CONFIG_FILE", place.file}, {"EVEREST_CONFIG_LINE", std::to_string(place.line)}};
+    log_entry(journal, is_error ? spdlog::level::err : spdlog::level::warn, what, config::render(diagnostic, false));
+}
+
 /// As a start would judge; warnings, because files may get other owners when they are installed.
 void check_trust(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
                  config::Diagnostics& diagnostics)
@@ -70,16 +79,41 @@ void check_trust(const config::Configuration& configuration, const launcher::Lau
         diagnostics.warning({}, "a start would refuse: " + sentence);
 }
 
+void say(spdlog::level::level_enum level, const About& about, const std::string& sentence, const char* label)
+{
+    const auto style = detect_log_style();
+    if (style == LogStyle::journal)
+        log_entry(*make_log(style), level, about, sentence);
+    else
+        std::fprintf(stderr, "manager: %s%s\n", label, sentence.c_str());
+}
+
 } // namespace
+
+int complain(const std::string& why)
+{
+    say(spdlog::level::err, about(JournalMessage::configuration_error), why, "");
+    return 1;
+}
+
+void warn(const std::string& sentence)
+{
+    say(spdlog::level::warn, {}, sentence, "warning: ");
+}
 
 void print(const config::Diagnostics& diagnostics)
 {
+    const auto style = detect_log_style();
+    const auto journal = style == LogStyle::journal ? make_log(style) : nullptr;
     std::error_code error;
     const auto here = fs::current_path(error).string() + '/';
     for (auto diagnostic : diagnostics.all()) {
         if (!error && diagnostic.location.file.starts_with(here))
             diagnostic.location.file.erase(0, here.size());
-        std::fprintf(stderr, "%s\n", config::render(diagnostic, use_color()).c_str());
+        if (journal)
+            enter(*journal, diagnostic);
+        else
+            std::fprintf(stderr, "%s\n", config::render(diagnostic, use_color()).c_str());
     }
     if (diagnostics.all().size() >= config::Diagnostics::most)
         std::fputs("there are more problems, which are not shown\n", stderr);
@@ -118,9 +152,7 @@ int dump_manifests(const Options& options)
     auto result = create(options.dump_manifests);
     for (auto manifest = manifests->begin(); result && manifest != manifests->end(); ++manifest)
         result = write(fs::path{options.dump_manifests} / (manifest.key() + ".yaml"), *manifest);
-    if (!result)
-        std::fprintf(stderr, "manager: %s\n", result.error().c_str());
-    return result ? 0 : 1;
+    return result ? 0 : complain(result.error());
 }
 
 int check(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics)
@@ -135,6 +167,8 @@ int check(const config::Configuration& configuration, const Options& options, co
                                          .landlock_abi = launcher::landlock_abi(),
                                          .delegation = launcher::find_delegation(),
                                          .prefix_output = false,
+                                         .journal_output = false,
+                                         .unit = {},
                                          .reloaded = false,
                                          .checking = true,
                                          .trusted_owner = owner.value_or(uid_t{0}),
@@ -147,10 +181,8 @@ int check(const config::Configuration& configuration, const Options& options, co
     print(diagnostics);
     const bool valid = !diagnostics.has_errors();
     if (valid && !options.dump.empty())
-        if (const auto dumped = dump(configuration, options.dump); !dumped) {
-            std::fprintf(stderr, "manager: %s\n", dumped.error().c_str());
-            return 1;
-        }
+        if (const auto dumped = dump(configuration, options.dump); !dumped)
+            return complain(dumped.error());
     std::fprintf(stderr, "%s: %s: %s, %s\n", file.filename().c_str(), valid ? "valid" : "invalid",
                  counted(configuration.modules.size(), "module").c_str(), summary(diagnostics).c_str());
     return valid ? 0 : 1;

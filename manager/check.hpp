@@ -18,8 +18,15 @@ tl::expected<void, std::string> dump(const config::Configuration& configuration,
 /// Writes DIR/NAME.yaml (JSON, as EVerest does) for each installed manifest. Returns the exit code.
 int dump_manifests(const Options& options);
 
-/// Prints each diagnostic to standard error: coloured on a terminal unless NO_COLOR is set, paths below the working
-/// directory without it.
+/// Says on standard error why nothing is done, with "manager: " in front; in the journal with the MESSAGE_ID of a
+/// configuration error. Returns 1.
+int complain(const std::string& why);
+
+/// Likewise what is no reason to stop, without a MESSAGE_ID.
+void warn(const std::string& sentence);
+
+/// Prints each diagnostic to standard error, or enters it into the journal: coloured on a terminal unless NO_COLOR is
+/// set, paths below the working directory without it.
 void print(const config::Diagnostics& diagnostics);
 
 /// "3 errors, 1 warning"; "1 error".

@@ -48,7 +48,6 @@ Conversation::Conversation(EventLoop& loop, const config::Configuration& configu
       topics_(configuration.settings.broker.everest_prefix),
       dialect_(&first_dialect(configuration.settings)),
       dialect_known_from_(configuration.settings.broker.dialect.empty() ? "" : "belay.yaml"),
-      metadata_(make_metadata(configuration, topics_, *dialect_)),
       service_(configuration, *dialect_),
       subscriptions_(request_filters(topics_)),
       broker_(loop, configuration.settings.broker, log, *this),
@@ -85,15 +84,15 @@ void Conversation::on_broker_connected()
     const auto filters = topics_.metadata_filters();
     broker_.subscribe(filters, 0);
     looking_for_stale_ = broker_.unsubscribe(filters);
-    if (publishing_)
-        publish_metadata();
     if (!subscribing_ || !looking_for_stale_)
         on_broker_lost("could not subscribe");
 }
 
-void Conversation::publish_metadata()
+void Conversation::send_metadata()
 {
     metadata_retained_ = true;
+    if (metadata_.empty())
+        metadata_ = make_metadata(configuration_, topics_, *dialect_);
     for (const auto& message : metadata_) {
         const auto number = broker_.publish(message.topic, message.payload, 2, true);
         if (!number)
@@ -103,13 +102,13 @@ void Conversation::publish_metadata()
     }
 }
 
-void Conversation::publish_again()
+void Conversation::publish_metadata()
 {
     clear_wanted_ = false;
     if (metadata_retained_ || !broker_.connected())
         return;
     metadata_published_ = false;
-    publish_metadata();
+    send_metadata();
 }
 
 void Conversation::on_broker_unreachable(const std::string& why)
@@ -257,11 +256,14 @@ bool Conversation::understands(const Request& request, std::string_view topic)
         complain("request", topic,
                  "it is in the words of another release of EVerest, and of no module that is configured");
     else if (rate_limit_.admit("dialect of " + module->id))
-        log_.error(
-            "{}: asks for its configuration in the words of EVerest {}, but all are spoken to as by EVerest {} ({}); "
-            "it gets no answer, and will end; install it from the release of the others, or name the right release "
-            "in belay.yaml, `broker: {{dialect: ...}}`",
-            module->id, request.dialect->release, dialect_->release, dialect_known_from_);
+        log_entry(
+            log_, spdlog::level::err, about_module(module->id),
+            fmt::format(
+                "{}: asks for its configuration in the words of EVerest {}, but all are spoken to as by EVerest {} "
+                "({}); "
+                "it gets no answer, and will end; install it from the release of the others, or name the right release "
+                "in belay.yaml, `broker: {{dialect: ...}}`",
+                module->id, request.dialect->release, dialect_->release, dialect_known_from_));
     return false;
 }
 
@@ -291,7 +293,7 @@ void Conversation::speak(const Dialect& dialect)
         if (!is_published(message.topic))
             outdated_.push_back(message.topic);
     metadata_published_ = false;
-    publish_metadata();
+    send_metadata();
 }
 
 void Conversation::reply(const ConfigService::Answer& answer)
@@ -302,9 +304,11 @@ void Conversation::reply(const ConfigService::Answer& answer)
     const auto number = broker_.publish(topic, answer.payload, 2, false);
     if (!number) {
         if (broker_.connected())
-            log_.error(
-                "{}: could not publish its configuration ({} bytes); the broker's max_packet_size may be too small",
-                answer.origin, answer.payload.size());
+            log_entry(
+                log_, spdlog::level::err, about_module(answer.origin),
+                fmt::format(
+                    "{}: could not publish its configuration ({} bytes); the broker's max_packet_size may be too small",
+                    answer.origin, answer.payload.size()));
         return;
     }
     answers_under_way_.insert(*number);

@@ -79,8 +79,8 @@ public:
     /// The module is started again: what was set meanwhile counts now.
     void renew(const std::string& module) { service_.renew(module); }
 
-    /// What modules read when they start, for one that starts later; nothing if it is still there.
-    void publish_again();
+    /// What modules read when they start; nothing if it is still there.
+    void publish_metadata();
 
     /// Clears the retained topics that are still there; once, and as soon as the broker has acknowledged them.
     void clear_metadata();
@@ -101,7 +101,7 @@ private:
     void on_published(int message) override;
 
     void forget_connection();
-    void publish_metadata();
+    void send_metadata();
     void note_stale(std::string_view topic);
     void clear_stale();
     void report_flushed();
@@ -123,7 +123,7 @@ private:
     Topics topics_;
     const Dialect* dialect_;
     std::string dialect_known_from_; ///< empty: not yet
-    std::vector<Message> metadata_;
+    std::vector<Message> metadata_;  ///< made when it is first published
     ConfigService service_;
     std::vector<std::string> subscriptions_;
     Broker broker_;

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,7 +60,9 @@ nlohmann::json read_here(const fs::path& file, const fs::path& migrations)
     if (!dropped)
         answer = {
             {"error", "is not read: its reader could not drop its privileges: " + launcher::explain(dropped.error())}};
-    else if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+    else if (constexpr rlimit no_child{0, 0}; // whom nobody would end
+             ::setrlimit(RLIMIT_NPROC, &no_child) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+             ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
         answer = {{"error", std::string{"is not read: its reader could not seclude itself: "} + errno_text(errno)}};
     else
         answer = read_here(file, migrations);

@@ -188,12 +188,12 @@ std::string write_answer(const Dialect& dialect, json data, const config::Config
         return start_up ? serialize(whole_entry(dialect, std::move(data["response"]["data"]), configuration)) : "";
     if (start_up && !dialect.capabilities)
         data["response"]["data"]["module_config"].erase("capabilities");
-    return wrap(dialect.answer_type, std::move(data));
+    return wrap(dialect.answer_type, data);
 }
 
-std::string wrap(std::string_view type, json data)
+std::string wrap(std::string_view type, const json& data)
 {
-    return type.empty() ? serialize(data) : envelope(type, std::move(data));
+    return type.empty() ? serialize(data) : envelope(type, data);
 }
 
 } // namespace belay::manager

@@ -87,6 +87,6 @@ struct Request
                                        const config::Configuration& configuration);
 
 /// With the envelope `type`, or without one if it is empty.
-[[nodiscard]] std::string wrap(std::string_view type, nlohmann::json data);
+[[nodiscard]] std::string wrap(std::string_view type, const nlohmann::json& data);
 
 } // namespace belay::manager

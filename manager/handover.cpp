@@ -33,11 +33,11 @@ tl::unexpected<std::string> failure(const std::string& what, int error, const st
 
 constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP};
 
-/// The launcher needs nothing else: what modules get is in the plan.
+/// The launcher needs nothing but whom it tells what: what modules get is in the plan.
 std::vector<std::string> launcher_environment()
 {
     std::vector<std::string> result;
-    for (const auto* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
+    for (const auto* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"})
         if (const char* value = std::getenv(name))
             result.push_back(std::string{name} + '=' + value);
     return result;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/heartbeat.hpp"
 
+#include "manager/log.hpp"
+
 #include <utility>
 
 namespace belay::manager {
@@ -38,7 +40,7 @@ void Heartbeat::beat()
     look_after_broker();
     auto objection = listener_.objection();
     if (!objection.empty() && objection != objection_)
-        log_.critical("no heartbeat: {}", objection);
+        log_entry(log_, spdlog::level::critical, about(JournalMessage::watchdog_trouble), "no heartbeat: " + objection);
     objection_ = std::move(objection);
     processes_.launcher().heartbeat(++sequence_, objection_.empty());
 }

@@ -59,9 +59,9 @@ std::string serialize(const nlohmann::json& value)
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string envelope(std::string_view type, nlohmann::json data)
+std::string envelope(std::string_view type, const nlohmann::json& data)
 {
-    return serialize({{"msg_type", type}, {"data", std::move(data)}});
+    return R"({"data":)" + serialize(data) + R"(,"msg_type":")" + std::string{type} + "\"}";
 }
 
 } // namespace belay::manager

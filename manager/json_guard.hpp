@@ -24,7 +24,7 @@ tl::expected<nlohmann::json, std::string_view> parse_untrusted(std::string_view 
 /// One line; what is not UTF-8 is replaced.
 std::string serialize(const nlohmann::json& value);
 
-/// The framework's envelope, wire-protocol.md §1.1.
-std::string envelope(std::string_view type, nlohmann::json data);
+/// The framework's envelope, wire-protocol.md §1.1. `type` is a plain word.
+std::string envelope(std::string_view type, const nlohmann::json& data);
 
 } // namespace belay::manager

@@ -1,50 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/log.hpp"
 
-#include <spdlog/pattern_formatter.h>
+#include "manager/journal.hpp"
+
 #include <spdlog/sinks/ansicolor_sink.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 
-#include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 namespace belay::manager {
 
 namespace {
 
-/// `%*`: sd-daemon(3)'s priority prefix.
-class PriorityFlag : public spdlog::custom_flag_formatter
+/// syslog(3)'s.
+int priority_of(spdlog::level::level_enum level)
+{
+    constexpr std::array priorities{LOG_DEBUG, LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT, LOG_INFO};
+    return priorities.at(std::min(static_cast<std::size_t>(level), priorities.size() - 1));
+}
+
+class JournalSink : public spdlog::sinks::sink
 {
 public:
-    void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override
+    void log(const spdlog::details::log_msg& message) override
     {
-        constexpr std::array<std::string_view, 7> prefixes{"<7>", "<7>", "<6>", "<4>", "<3>", "<2>", "<6>"};
-        const auto prefix = prefixes.at(std::min(static_cast<std::size_t>(message.level), prefixes.size() - 1));
-        out.append(prefix.data(), prefix.data() + prefix.size());
+        enter(JournalEntry{priority_of(message.level), {message.payload.data(), message.payload.size()}});
     }
-    [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override
+    void flush() override {}
+    void set_pattern(const std::string& /*pattern*/) override {}
+    void set_formatter(std::unique_ptr<spdlog::formatter> /*formatter*/) override {}
+
+    void enter(JournalEntry entry)
     {
-        return std::make_unique<PriorityFlag>();
+        entry.add("SYSLOG_IDENTIFIER", "manager");
+        journal_.send(std::move(entry));
     }
+
+    [[nodiscard]] std::unique_ptr<IoWatch> watch(EventLoop& loop) { return journal_.watch(loop); }
+
+private:
+    Journal journal_;
 };
 
-bool is_journal(const char* stream)
+/// "manager/log.cpp", wherever it was compiled.
+std::string_view path_in_source(std::string_view path)
 {
-    struct stat status
-    {};
-    if (stream == nullptr || fstat(STDERR_FILENO, &status) != 0)
-        return false;
-    return std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino) == stream;
+    const auto name = path.rfind('/');
+    const auto folder = name == std::string_view::npos || name == 0 ? name : path.rfind('/', name - 1);
+    return folder == std::string_view::npos ? path : path.substr(folder + 1);
+}
+
+JournalSink* journal_of(spdlog::logger& log)
+{
+    return log.sinks().empty() ? nullptr : dynamic_cast<JournalSink*>(log.sinks().front().get());
 }
 
 } // namespace
 
 LogStyle detect_log_style()
 {
-    if (is_journal(std::getenv("JOURNAL_STREAM")))
+    if (launcher::is_journal())
         return LogStyle::journal;
     const char* no_color = std::getenv("NO_COLOR");
     const bool color = no_color == nullptr || *no_color == '\0';
@@ -53,15 +72,42 @@ LogStyle detect_log_style()
 
 std::shared_ptr<spdlog::logger> make_log(LogStyle style)
 {
+    if (style == LogStyle::journal)
+        return std::make_shared<spdlog::logger>("manager", std::make_shared<JournalSink>());
     const auto mode = style == LogStyle::coloured ? spdlog::color_mode::always : spdlog::color_mode::never;
     auto log =
         std::make_shared<spdlog::logger>("manager", std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>(mode));
-    auto formatter = std::make_unique<spdlog::pattern_formatter>();
-    formatter->add_flag<PriorityFlag>('*').set_pattern(style == LogStyle::journal ? "%*%v" : "%^%l%$: %v");
-    log->set_formatter(std::move(formatter));
+    log->set_pattern("%^%l%$: %v");
     log->set_level(isatty(STDERR_FILENO) == 1 ? spdlog::level::debug : spdlog::level::info);
     log->flush_on(spdlog::level::trace);
     return log;
+}
+
+void log_entry(spdlog::logger& log, spdlog::level::level_enum level, const About& what, const std::string& text,
+               const char* file, int line, const char* function)
+{
+    auto* journal = journal_of(log);
+    if (journal == nullptr)
+        return log.log(level, text);
+    JournalEntry entry{what.message ? std::min(priority_of(level), LOG_INFO) : priority_of(level), text + what.hint};
+    if (what.message) {
+        entry.add("MESSAGE_ID", type_of(*what.message).id);
+        entry.add("EVEREST_EVENT", type_of(*what.message).name);
+    }
+    entry.add("EVEREST_MODULE", what.module);
+    entry.add("EVEREST_PID", what.pid == 0 ? std::string{} : std::to_string(what.pid));
+    for (const auto& [name, value] : what.more)
+        entry.add(name, value);
+    entry.add("CODE_FILE", path_in_source(file));
+    entry.add("CODE_LINE", std::to_string(line));
+    entry.add("CODE_FUNC", function);
+    journal->enter(std::move(entry));
+}
+
+std::unique_ptr<IoWatch> watch_journal(spdlog::logger& log, EventLoop& loop)
+{
+    auto* journal = journal_of(log);
+    return journal == nullptr ? nullptr : journal->watch(loop);
 }
 
 std::string printable(std::string_view untrusted, std::size_t limit)

@@ -8,12 +8,15 @@
 #include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/feeding.hpp"
+#include "launcher/journal.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/own_privileges.hpp"
+#include "launcher/service_manager.hpp"
 #include "launcher/signal_domain.hpp"
 #include "manager/boot_source.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
+#include "manager/instance.hpp"
 #include "manager/last_reset.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
@@ -21,11 +24,14 @@
 #include "manager/options.hpp"
 #include "manager/trust_check.hpp"
 
+#include <systemd/sd-login.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fcntl.h>
@@ -38,19 +44,46 @@ namespace {
 using namespace belay;
 using namespace belay::manager;
 
+/// Why there is no charger.
+struct Refusal
+{
+    std::string why;
+    bool until_changed = false; ///< trying again is of no use: somebody must change a file first
+
+    Refusal(std::string sentence) : why(std::move(sentence)) {} // NOLINT(google-explicit-constructor)
+    Refusal(std::string sentence, bool permanent) : why(std::move(sentence)), until_changed(permanent) {}
+};
+
 template <typename Value>
 using Result = tl::expected<Value, std::string>;
 
-int complain(const std::string& why)
+/// To EVerest's harness every failure is 1. To systemd, a configuration that must be changed first is 78, for which the
+/// unit is not started again (RestartPreventExitStatus=), and `systemctl status` shows why.
+int fail(const Options& options, const Refusal& refusal)
 {
-    std::fprintf(stderr, "manager: %s\n", why.c_str());
-    return 1;
+    constexpr int exit_config = 78; // EX_CONFIG of sysexits.h; systemd.exec(5)
+    complain(refusal.why);
+    const char* socket = std::getenv("NOTIFY_SOCKET");
+    if (socket == nullptr || options.judge) // to whom nobody listens
+        return 1;
+    launcher::ServiceManager{socket}.status(refusal.why);
+    return refusal.until_changed ? exit_config : 1;
 }
 
 /// While a reload is judged, the modules run.
 std::string nothing_done(const Options& options)
 {
     return options.judge ? "nothing was changed: " : "nothing was started: ";
+}
+
+/// systemd's name of the service that this is; empty: it is none.
+std::string own_unit()
+{
+    char* name = nullptr;
+    if (::sd_pid_get_unit(0, &name) < 0)
+        return {};
+    const std::unique_ptr<char, decltype(&std::free)> owner{name, std::free};
+    return name;
 }
 
 Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
@@ -68,6 +101,8 @@ Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuratio
                                    .landlock_abi = launcher::landlock_abi(),
                                    .delegation = launcher::find_delegation(),
                                    .prefix_output = ::isatty(STDERR_FILENO) == 1,
+                                   .journal_output = launcher::is_journal(),
+                                   .unit = own_unit(),
                                    .reloaded = options.reloaded,
                                    .checking = false,
                                    .trusted_owner = *owner,
@@ -84,9 +119,11 @@ Result<void> check_trust(const config::Configuration& configuration, const launc
 {
     if (!plan.trust_rule)
         return {};
-    auto untrusted = untrusted_files(configuration, plan, launcher);
+    const auto untrusted = untrusted_files(configuration, plan, launcher);
+    config::Diagnostics diagnostics;
     for (const auto& sentence : untrusted)
-        std::fprintf(stderr, "error: %s\n", sentence.c_str());
+        diagnostics.error({}, sentence);
+    print(diagnostics);
     if (untrusted.empty())
         return {};
     return tl::unexpected(nothing_done(options) +
@@ -170,11 +207,23 @@ bool is_watched(const launcher::LaunchPlan& plan)
            launcher::systemd_watchdog_ms(std::getenv("WATCHDOG_USEC"), std::getenv("WATCHDOG_PID"), ::getpid()) != 0;
 }
 
-Result<int> start(const config::Configuration& configuration, const Options& options, StatusFifo fifo)
+/// A warning is enough where it cannot be told: the charger is worth more than the protection against a mistake.
+Result<FileDescriptor> claim(const config::Broker& broker)
+{
+    auto claimed = claim_instance(broker);
+    if (!claimed)
+        return tl::unexpected("nothing was started: " + claimed.error());
+    if (!claimed->unproven.empty())
+        warn("a second manager for the same broker and prefix would not be noticed: " + claimed->unproven +
+             (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest" : ""));
+    return std::move(claimed->file);
+}
+
+tl::expected<int, Refusal> start(const config::Configuration& configuration, const Options& options, StatusFifo fifo)
 {
     auto plan = make_plan(configuration, options);
     if (!plan)
-        return tl::unexpected(plan.error());
+        return tl::unexpected(Refusal{plan.error(), true});
     if (options.into_idle)
         plan->modules.clear(); // what is never started takes no privileges
     if (!options.dump.empty())
@@ -189,13 +238,16 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     if (!launcher)
         return tl::unexpected(launcher.error());
     if (const auto trusted = check_trust(configuration, *plan, options, *launcher); !trusted)
-        return tl::unexpected(trusted.error());
+        return tl::unexpected(Refusal{trusted.error(), true});
     if (const auto possible = check_new_privileges(*plan); !possible)
         return tl::unexpected(possible.error());
     if (const auto kept = options.judge ? check_kept_capabilities(*plan) : Result<void>{}; !kept)
         return tl::unexpected(kept.error());
     if (options.judge)
         return 0;
+    auto instance = claim(configuration.settings.broker);
+    if (!instance)
+        return tl::unexpected(instance.error());
     auto timeline = open_timeline(options.timeline);
     if (!timeline)
         return tl::unexpected(timeline.error());
@@ -208,6 +260,7 @@ Result<int> start(const config::Configuration& configuration, const Options& opt
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());
+    instance->reset(); // it is the launcher's
     return run(
         configuration, *plan, options,
         {std::move(*control), std::move(fifo), std::move(*timeline), std::move(*sockets), std::move(last_reset)});
@@ -251,7 +304,7 @@ int main(int argc, char** argv)
             check(*configuration, options, std::move(diagnostics))); // to take it apart would be a tenth of the time
     print(diagnostics);
     if (!configuration)
-        return complain("the configuration is invalid: " + summary(diagnostics));
+        return fail(options, {"the configuration is invalid: " + summary(diagnostics), true});
     const auto code = start(*configuration, options, std::move(*fifo));
-    return code ? *code : complain(code.error());
+    return code ? *code : fail(options, code.error());
 }

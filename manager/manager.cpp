@@ -29,6 +29,7 @@ int supervise(const config::Configuration& configuration, const launcher::Launch
     const auto store = make_store(configuration, options);
     Supervisor supervisor(loop, configuration, plan, options, std::move(inheritance), *store, log, style);
     supervisor.start();
+    const auto watch = watch_journal(*log, loop);
     return loop.run();
 }
 

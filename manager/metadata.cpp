@@ -15,6 +15,15 @@ nlohmann::json names_of(const nlohmann::json& object)
     return names;
 }
 
+nlohmann::json without(const nlohmann::json& object, std::string_view key)
+{
+    auto result = nlohmann::json::object();
+    for (const auto& [name, value] : object.items())
+        if (name != key)
+            result[name] = value;
+    return result;
+}
+
 nlohmann::json settings_of(const config::Settings& settings)
 {
     return {{"prefix", settings.prefix.string()},
@@ -72,8 +81,8 @@ std::vector<Message> make_metadata(const config::Configuration& configuration, c
                                    const Dialect& dialect)
 {
     std::vector<Message> messages;
-    const auto add = [&](const std::string& topic, nlohmann::json data) {
-        messages.push_back({topics.of(topic), wrap(dialect.answer_type, std::move(data))});
+    const auto add = [&](const std::string& topic, const nlohmann::json& data) {
+        messages.push_back({topics.of(topic), wrap(dialect.answer_type, data)});
     };
     add("interfaces", names_of(configuration.interface_definitions));
     for (const auto& [name, definition] : configuration.interface_definitions.items())
@@ -84,15 +93,12 @@ std::vector<Message> make_metadata(const config::Configuration& configuration, c
     add("settings", settings_of(configuration.settings));
     if (configuration.settings.validate_schema || dialect.extra_topics)
         add("schemas", configuration.schemas);
-    for (const auto& [name, manifest] : configuration.manifests.items()) {
-        auto published = manifest;
-        published.erase("config");
-        add("manifests/" + name, std::move(published));
-    }
+    for (const auto& [name, manifest] : configuration.manifests.items())
+        add("manifests/" + name, without(manifest, "config"));
     auto module_names = nlohmann::json::object();
     for (const auto& [id, module] : configuration.modules)
         module_names[id] = module.name;
-    add("module_names", std::move(module_names));
+    add("module_names", module_names);
     if (dialect.extra_topics) {
         const auto provided = provided_by(configuration.manifests);
         add("module_provides", provided);

@@ -145,7 +145,8 @@ void ParameterChanges::store(std::span<const Setting> settings, std::span<Queue*
     if (!done) {
         const auto& parameter = settings.front().parameter;
         if (rate_limit_.admit("failure"))
-            log_.error("{}: could not set `{}`: {}", parameter.module, parameter.name, done.error());
+            log_entry(log_, spdlog::level::err, about_module(parameter.module),
+                      fmt::format("{}: could not set `{}`: {}", parameter.module, parameter.name, done.error()));
         const std::string why = "Failed to persist change";
         return finish(*queues.front(), {.why = why, .why_inside = why});
     }
@@ -183,8 +184,9 @@ void ParameterChanges::finish(Queue& queue, const Verdict& verdict)
     queue.waiting = false;
     queue.timer.disarm();
     if (verdict.set_status != "Rejected" && rate_limit_.admit("change"))
-        log_.info("{}: `{}` is set by {}{}", change.parameter.module, change.parameter.name, change.origin,
-                  verdict.set_status == "Accepted" ? "" : ", and counts from its next start");
+        log_entry(log_, spdlog::level::info, about_module(change.parameter.module),
+                  fmt::format("{}: `{}` is set by {}{}", change.parameter.module, change.parameter.name, change.origin,
+                              verdict.set_status == "Accepted" ? "" : ", and counts from its next start"));
     ways_.answer(service_.set_answer(change, verdict.status, verdict.why, verdict.set_status, verdict.why_inside));
 }
 

@@ -2,6 +2,7 @@
 #include "manager/processes.hpp"
 
 #include "launcher/stages.hpp"
+#include "manager/core_dump.hpp"
 #include "manager/exit_text.hpp"
 #include "manager/stray_processes.hpp"
 #include "manager/topics.hpp"
@@ -82,8 +83,9 @@ void Processes::kill(std::uint32_t module, Process& process)
         return;
     launcher_.signal(module, SIGKILL, launcher::Scope::tree);
     process.stop_deadline.arm(longest_kill);
-    log_.warn("{}: {}killing it and what it started", name_of(module, process),
-              reproach(process, settings_of(module).policy.shutdown_timeout));
+    log_entry(log_, spdlog::level::warn, about(JournalMessage::module_killed, plan_.modules[module].id, process.pid),
+              fmt::format("{}: {}killing it and what it started", name_of(module, process),
+                          reproach(process, settings_of(module).policy.shutdown_timeout)));
 }
 
 /// Time is up for what was asked of it last.
@@ -92,7 +94,8 @@ void Processes::be_overdue(std::uint32_t module)
     auto& process = running_.at(module);
     if (!process.killed)
         return kill(module, process);
-    log_.critical("{}: survives SIGKILL: it is stuck in the kernel", name_of(module, process));
+    log_entry(log_, spdlog::level::critical, about(JournalMessage::ladder_step, plan_.modules[module].id, process.pid),
+              fmt::format("{}: survives SIGKILL: it is stuck in the kernel", name_of(module, process)));
     listener_.on_unkillable(module);
 }
 
@@ -101,7 +104,8 @@ void Processes::abort(std::uint32_t module, const std::string& why)
     auto& process = running_.at(module);
     if (process.terminated_ns != 0)
         return;
-    log_.error("{}: hangs: {}; aborting it", name_of(module, process), why);
+    log_entry(log_, spdlog::level::err, about(JournalMessage::ladder_step, plan_.modules[module].id, process.pid),
+              fmt::format("{}: hangs: {}; aborting it", name_of(module, process), why));
     process.hung = why;
     process.startup_deadline.disarm();
     process.terminated_ns = monotonic_ns();
@@ -142,10 +146,12 @@ void Processes::end_late(std::uint32_t module)
 {
     auto& process = running_.at(module);
     const Topics topics{configuration_.settings.broker.everest_prefix};
-    log_.error("{}: not ready within {:.1f} s of its start: no ModuleReady came on {}; ending it",
-               name_of(module, process),
-               std::chrono::duration<double>{*settings_of(module).policy.startup_timeout}.count(),
-               topics.ready(plan_.modules[module].id));
+    const auto& id = plan_.modules[module].id;
+    log_entry(log_, spdlog::level::err, about(JournalMessage::module_late, id, process.pid),
+              fmt::format("{}: not ready within {:.1f} s of its start: no ModuleReady came on {}; ending it",
+                          name_of(module, process),
+                          std::chrono::duration<double>{*settings_of(module).policy.startup_timeout}.count(),
+                          topics.ready(id)));
     process.late = true;
     terminate(module, process);
 }
@@ -205,6 +211,8 @@ void Processes::on_started(const launcher::Started& started, FileDescriptor hand
     process.executed_ns = started.executed_ns;
     if (const auto& limit = settings_of(started.module).policy.startup_timeout; limit && process.terminated_ns == 0)
         process.startup_deadline.arm(*limit);
+    log_entry(log_, spdlog::level::trace, about(JournalMessage::module_started, id, started.pid),
+              name_of(started.module, process) + ": started");
     timeline_.record("forked", id, started.pid, started.forked_ns);
     timeline_.record("executed", id, started.pid, started.executed_ns);
     if (output)
@@ -215,10 +223,10 @@ void Processes::on_start_failed(const launcher::StartFailed& failed)
 {
     if (running_.erase(failed.module) == 0)
         return on_launcher_gone("it could not start a module that it was not asked to start");
-    const auto why = launcher::explain({static_cast<launcher::StageId>(failed.stage), failed.error});
     End end;
     end.module = failed.module;
-    end.how = why + " [" + plan_.modules[failed.module].program + "]";
+    end.failure = {static_cast<launcher::StageId>(failed.stage), failed.error};
+    end.how = launcher::explain(end.failure) + " [" + plan_.modules[failed.module].program + "]";
     listener_.on_process_ended(end);
 }
 
@@ -236,12 +244,14 @@ void Processes::on_exited(const launcher::Exited& exited)
     end.late = found->second.late;
     end.hung = !found->second.hung.empty();
     const auto before = end.hung ? "hung (" + found->second.hung + "), " : end.late ? "not ready in time, " : "";
-    end.how = before + describe_exit(exited, plan_.modules[exited.module]);
+    end.how = before + describe_exit(exited, plan_.modules[exited.module]) +
+              explain_core(exited.status, exited.pid, plan_.modules[exited.module], core_pattern());
     end.ran = std::chrono::nanoseconds{now - found->second.executed_ns};
     running_.erase(found);
     if (exited.system_call >= 0)
-        log_.error("{} (pid {}): {}", plan_.modules[exited.module].id, exited.pid,
-                   explain_system_call(exited.system_call, plan_.modules[exited.module].id));
+        log_entry(log_, spdlog::level::err, about_module(plan_.modules[exited.module].id, exited.pid),
+                  fmt::format("{} (pid {}): {}", plan_.modules[exited.module].id, exited.pid,
+                              explain_system_call(exited.system_call, plan_.modules[exited.module].id)));
     listener_.on_process_ended(end);
 }
 

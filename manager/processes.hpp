@@ -4,6 +4,7 @@
 #include "config/configuration.hpp"
 #include "manager/launcher_client.hpp"
 #include "manager/log.hpp"
+#include "manager/module_entries.hpp"
 #include "manager/module_output.hpp"
 #include "manager/timeline.hpp"
 
@@ -15,18 +16,6 @@
 #include <vector>
 
 namespace belay::manager {
-
-/// How the process of a module ended.
-struct End
-{
-    std::uint32_t module = 0;
-    pid_t pid = 0;             ///< 0: it never ran
-    std::optional<int> status; ///< wait(2)'s; nothing: it never ran
-    bool late = false;         ///< it was ended because it was not ready in time
-    bool hung = false;         ///< it was ended because it hung
-    std::string how;           ///< for people
-    std::chrono::nanoseconds ran{};
-};
 
 class ProcessListener
 {

@@ -42,6 +42,22 @@ std::vector<std::string> Readiness::missing() const
     return result;
 }
 
+std::string Readiness::summary() const
+{
+    constexpr std::size_t room_for_names = 130;
+    const auto all = spawned_.size() + standalone_.size();
+    const auto names = missing();
+    if (names.empty())
+        return all == 1 ? "The module is ready" : "All " + std::to_string(all) + " modules are ready";
+    auto text = std::to_string(all - names.size()) + " of " + std::to_string(all) + " ready, waiting for " + names[0];
+    const auto longest = text.size() + room_for_names;
+    std::size_t named = 1;
+    for (; named < names.size() && text.size() + 2 + names[named].size() <= longest; ++named)
+        text += ", " + names[named];
+    const auto left = names.size() - named;
+    return left == 0 ? text : text + " and " + std::to_string(left) + " more";
+}
+
 void Readiness::forget(std::string_view id)
 {
     if (spawned_.contains(id))

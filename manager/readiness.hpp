@@ -32,6 +32,9 @@ public:
     /// Those that are not ready, the ones that are started here first.
     [[nodiscard]] std::vector<std::string> missing() const;
 
+    /// "14 of 17 ready, waiting for slac"; at most 200 bytes, if ids are not longer than that.
+    [[nodiscard]] std::string summary() const;
+
 private:
     std::set<std::string, std::less<>> spawned_;
     std::set<std::string, std::less<>> standalone_;

@@ -31,24 +31,30 @@ Restarter::Decision Restarter::ended(const End& end)
                                  : id + ": not started: " + end.how;
     const auto verdict = judge(run.policy, end.late || end.hung ? std::nullopt : end.status);
     if (verdict == Verdict::stay_ended)
-        log_.info("{}, which counts as success; it is not started again", what);
+        log_entry(log_, spdlog::level::info, about_end(JournalMessage::module_ended, id, end),
+                  what + ", which counts as success; it is not started again");
     if (verdict != Verdict::restart && verdict != Verdict::restart_all)
         return {verdict};
     const auto delay = run.backoff->next(end.ran);
     if (!delay) {
-        log_.error("{}: {}{} {} enough", id, counted(run.policy.burst, "restart"),
-                   run.policy.together ? "" : " without a stable run", run.policy.burst == 1 ? "is" : "are");
+        log_entry(log_, spdlog::level::err, about_module(id),
+                  fmt::format("{}: {}{} {} enough", id, counted(run.policy.burst, "restart"),
+                              run.policy.together ? "" : " without a stable run",
+                              run.policy.burst == 1 ? "is" : "are"));
         return {verdict == Verdict::restart ? Verdict::stop_all : Verdict::exhausted};
     }
     const auto attempt = run.backoff->attempts();
     const auto seconds = std::chrono::duration<double>{*delay}.count();
     if (verdict == Verdict::restart) {
-        log_.warn("{}; restart {} of {} in {:.1f} s, the others run on", what, attempt, run.policy.burst, seconds);
+        log_entry(log_, spdlog::level::warn, about_crash(id, end),
+                  fmt::format("{}; restart {} of {} in {:.1f} s, the others run on", what, attempt, run.policy.burst,
+                              seconds));
         run.timer.arm(*delay);
         run.pending = true;
     } else {
-        log_.error("{}; restart {} of {}: all modules are stopped, and started again {:.1f} s later", what, attempt,
-                   run.policy.burst, seconds);
+        log_entry(log_, spdlog::level::err, about_crash(id, end),
+                  fmt::format("{}; restart {} of {}: all modules are stopped, and started again {:.1f} s later", what,
+                              attempt, run.policy.burst, seconds));
     }
     return {verdict, *delay, attempt, run.policy.burst};
 }

@@ -50,6 +50,10 @@ public:
     void forget(const std::string& id);
 
     [[nodiscard]] bool is_ready(const std::string& id) const;
+    [[nodiscard]] bool complete() const { return readiness_.missing().empty(); }
+
+    /// "14 of 17 ready, waiting for slac".
+    [[nodiscard]] std::string summary() const { return readiness_.summary(); }
 
 private:
     void all_ready();

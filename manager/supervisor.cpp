@@ -61,6 +61,8 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
           [this](auto module) { return processes_.pid_of(plan_.modules[module].id); },
           [this](auto module, const auto& why) { on_module_hangs(module, why); }),
       last_reset_(std::move(inheritance.last_reset)),
+      service_status_(loop, processes_.launcher(), options.load.environment.contains("NOTIFY_SOCKET"),
+                      [this] { return describe_charger(); }),
       deadline_(loop, [this] { apply(Event::deadline); }),
       finish_deadline_(loop, [this] { finish(); }),
       answer_deadline_(loop, [this] { judge_silence(); })
@@ -69,15 +71,17 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
 void Supervisor::start()
 {
     if (awaited(configuration_).empty() && !options_.into_idle) {
+        failure_ = "There is no module to start: " + why_nothing_to_start(configuration_, options_);
         log_->error("there is no module to start: {}", why_nothing_to_start(configuration_, options_));
         if (!options_.idle_on_failure)
             return apply(Event::give_up);
     }
     if (const auto prepared = store_.prepare(*log_); !prepared) {
+        failure_ = "Nothing is started: " + prepared.error();
         log_->error("nothing is started: {}", prepared.error());
         return apply(Event::give_up);
     }
-    processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");
+    update_status();
     conversation_.connect(!nothing_to_start());
 }
 
@@ -93,7 +97,7 @@ void Supervisor::apply(Event event)
     if (transition == nullptr)
         return;
     if (lifecycle_.ending() && !before.ending() && !reloads_)
-        processes_.launcher().notify(launcher::Notification::stopping);
+        service_status_.stopping();
     if (lifecycle_.stopping()) {
         restarter_.cancel();
         roll_call_.end();
@@ -111,6 +115,7 @@ void Supervisor::apply(Event event)
     const auto state = lifecycle_.state();
     if (reloads_ && (state == State::resting || state == State::waiting_for_broker))
         apply(Event::reload_idle); // they would be started again, but not as they were
+    update_status();
 }
 
 /// Modules that were asked to shut down get SIGTERM together; then each has its own time until SIGKILL.
@@ -158,7 +163,6 @@ void Supervisor::perform(Step step)
     case Step::start_modules:
         return start_modules();
     case Step::wait_for_broker:
-        processes_.launcher().notify(launcher::Notification::status, "Waiting for the MQTT broker");
         return conversation_.connect_again(lifecycle_.state() != State::idle);
     case Step::manager_idle:
         return become_idle();
@@ -203,27 +207,29 @@ void Supervisor::start_modules()
     if (const auto& socket = configuration_.settings.broker.socket_path; !socket.empty())
         for (const auto& sentence : denied_modules(socket, plan_))
             log_->warn("{}", sentence);
-    conversation_.publish_again();
     for (const auto& [id, module] : configuration_.modules)
         conversation_.renew(id);
     all_clean_ = true;
     done_.clear();
-    const auto modules = counted(plan_.modules.size(), "module");
-    log_->info("starting {}", modules);
-    processes_.launcher().notify(launcher::Notification::status, "Starting " + modules);
+    log_->info("starting {}", counted(plan_.modules.size(), "module"));
     for (std::uint32_t module = 0; module < plan_.modules.size(); ++module)
         processes_.start(module, recovery_.attempt);
     for (const auto& [id, module] : configuration_.modules)
         if (module.standalone && !module.ignored)
-            log_->info("{}: standalone, to be started by somebody else", id);
+            log_entry(*log_, spdlog::level::info, about_module(id),
+                      id + ": standalone, to be started by somebody else");
     roll_call_.begin(std::exchange(others_must_come_again_, false));
+    conversation_.publish_metadata(); // while the launcher starts those who will read it
 }
 
 void Supervisor::restart(std::uint32_t module, unsigned attempt)
 {
-    conversation_.publish_again();
+    conversation_.publish_metadata();
     conversation_.renew(plan_.modules[module].id);
-    record("restarted", plan_.modules[module].id);
+    const auto& id = plan_.modules[module].id;
+    record("restarted", id);
+    log_entry(*log_, spdlog::level::trace, about(JournalMessage::module_restarted, id),
+              fmt::format("{}: starting it again, restart {}", id, attempt));
     processes_.start(module, attempt);
 }
 
@@ -231,8 +237,7 @@ void Supervisor::restart(std::uint32_t module, unsigned attempt)
 void Supervisor::become_idle()
 {
     log_->info("idle: no module is started, configuration requests are answered; SIGINT or SIGTERM ends it");
-    processes_.launcher().notify(launcher::Notification::ready);
-    processes_.launcher().notify(launcher::Notification::status, "Idle: no module is started");
+    service_status_.ready();
     say(status_line(Step::manager_idle));
 }
 
@@ -241,11 +246,11 @@ void Supervisor::announce()
     const auto now = monotonic_ns();
     broker_recovery_.forget();
     conversation_.announce();
-    processes_.launcher().notify(launcher::Notification::ready);
-    processes_.launcher().notify(launcher::Notification::status, "All modules are ready");
+    service_status_.ready();
     timeline_.record("all_ready", {}, 0, now);
     if (!std::exchange(announced_, true))
-        log_->info("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms);
+        log_entry(*log_, spdlog::level::info, about(JournalMessage::all_ready),
+                  fmt::format("all modules ready in {:.0f} ms", static_cast<double>(now - begin_ns_) / ns_per_ms));
     else if (rate_limit_.admit("announcement"))
         log_->info("a module is ready again; the announcement is repeated");
 }
@@ -281,8 +286,9 @@ void Supervisor::judge(const End& end)
         restarter_.stopped(end);
         const int status = end.status.value_or(-1);
         const bool by_sigterm = WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
-        return log_->log(status == 0 || by_sigterm ? spdlog::level::debug : spdlog::level::warn,
-                         "{} (pid {}): ended while it was stopped: {}", id, end.pid, end.how);
+        return log_entry(*log_, status == 0 || by_sigterm ? spdlog::level::debug : spdlog::level::warn,
+                         about_end(JournalMessage::module_ended, id, end),
+                         fmt::format("{} (pid {}): ended while it was stopped: {}", id, end.pid, end.how));
     }
     follow(restarter_.ended(end), end);
 }
@@ -298,12 +304,14 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
         [[fallthrough]];
     case Verdict::stop_all:
         record_step("exit", what);
-        if (!end.status)
-            log_->error("{}: not started: {}; stopping all modules", id, end.how);
-        else
-            log_->error("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all modules", id,
-                        end.pid, end.how, std::chrono::duration<double>{end.ran}.count(),
-                        was_ready ? "" : ", before it was ready");
+        failure_ = id + (end.status ? " ended: " : " could not be started: ") + end.how;
+        log_entry(*log_, spdlog::level::err, about_crash(id, end),
+                  !end.status
+                      ? fmt::format("{}: not started: {}; stopping all modules", id, end.how)
+                      : fmt::format("{} (pid {}): ended unexpectedly: {}, {:.1f} s after its start{}; stopping all "
+                                    "modules",
+                                    id, end.pid, end.how, std::chrono::duration<double>{end.ran}.count(),
+                                    was_ready ? "" : ", before it was ready"));
         return fail();
     case Verdict::stay_ended:
         done_.insert(end.module);
@@ -311,11 +319,10 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
     case Verdict::restart:
         record_step("restart-module", what);
         roll_call_.forget(id);
-        return processes_.launcher().notify(launcher::Notification::status, id + " ended and will be started again");
+        return update_status();
     case Verdict::restart_all:
         record_step("restart-all", what);
         recovery_ = decision;
-        processes_.launcher().notify(launcher::Notification::status, id + " ended; all will be started again");
         return recover();
     }
 }

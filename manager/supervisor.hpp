@@ -12,6 +12,7 @@
 #include "manager/repeats.hpp"
 #include "manager/restarter.hpp"
 #include "manager/roll_call.hpp"
+#include "manager/service_status.hpp"
 #include "manager/status_fifo.hpp"
 #include "manager/timeline.hpp"
 
@@ -64,6 +65,9 @@ private:
     [[nodiscard]] bool nothing_to_start() const;
     [[nodiscard]] bool asks_first() const; ///< modules, before it ends them
     void say(std::string_view line);
+    void update_status();
+    [[nodiscard]] std::string describe_charger() const;
+    [[nodiscard]] std::string describe_stop() const;
     [[nodiscard]] std::optional<std::chrono::milliseconds> limit() const;
     void start_modules();
     void restart(std::uint32_t module, unsigned attempt);
@@ -101,6 +105,7 @@ private:
     Heartbeat heartbeat_;
     ModuleWatchdogs module_watchdogs_;
     std::string last_reset_; ///< the explanation of a reset before this start; empty: none
+    ServiceStatus service_status_;
     Timer deadline_;
     Timer finish_deadline_;
     Timer answer_deadline_;
@@ -115,6 +120,7 @@ private:
     bool others_must_come_again_ = false; ///< standalone modules ended with the rest
     bool announced_ = false;
     bool all_clean_ = true; ///< each module that ended while stopping ended with exit code 0
+    std::string failure_;   ///< why all are stopped, if nobody asked for it
     int exit_code_ = 1;
     bool reloads_ = false; ///< what is stopped is not the end
     bool finished_ = false;

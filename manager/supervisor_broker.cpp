@@ -15,17 +15,20 @@ void Supervisor::on_connected()
 
 void Supervisor::on_broker_unreachable(const std::string& why)
 {
-    log_->error("{}", why);
+    log_entry(*log_, spdlog::level::err, about(JournalMessage::broker_lost), why);
+    failure_ = why;
     record_step("exit", why);
     fail();
 }
 
 void Supervisor::on_broker_lost(const std::string& why)
 {
-    log_->error("{}", why);
+    log_entry(*log_, spdlog::level::err, about(JournalMessage::broker_lost), why);
     answer_deadline_.disarm();
     for (const auto& end : std::exchange(ended_, {}))
-        log_->info("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how);
+        log_entry(*log_, spdlog::level::info,
+                  about_end(JournalMessage::module_ended, plan_.modules[end.module].id, end),
+                  fmt::format("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how));
     if (lifecycle_.state() == State::exiting)
         return finish();
     record_step(broker_recovery_.enabled() ? "restart-all" : "exit", why);
@@ -33,6 +36,7 @@ void Supervisor::on_broker_lost(const std::string& why)
         return lose_broker();
     if (lifecycle_.stopping())
         return apply(Event::fail);
+    failure_ = why;
     fail();
 }
 
@@ -45,6 +49,7 @@ void Supervisor::lose_broker()
     const auto decision = broker_recovery_.next();
     if (!decision) {
         exhausted_ = true;
+        failure_ = "The MQTT broker was lost too often";
         return fail();
     }
     recovery_ = *decision;
@@ -91,7 +96,8 @@ void Supervisor::on_answered(const std::string& module)
 void Supervisor::on_module_ready(const std::string& module)
 {
     record("ready", module);
-    log_->debug("{}: ready", module);
+    log_entry(*log_, spdlog::level::debug, about(JournalMessage::module_ready, module, processes_.pid_of(module)),
+              module + ": ready");
     if (!processes_.note_ready(module))
         return; // it is being ended
     for (std::uint32_t number = 0; number < plan_.modules.size(); ++number)

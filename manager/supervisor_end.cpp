@@ -46,8 +46,10 @@ void Supervisor::on_signal(int signal)
 void Supervisor::stop()
 {
     const bool reloads = std::exchange(reloads_, false);
-    if (reloads && lifecycle_.ending())
-        return say(status_line(Step::sigint_received)); // what is under way becomes the end
+    if (reloads && lifecycle_.ending()) { // what is under way becomes the end
+        say(status_line(Step::sigint_received));
+        return update_status();
+    }
     if (lifecycle_.stopping())
         return apply(Event::stop);
     if (processes_.count() == 0)
@@ -61,7 +63,6 @@ void Supervisor::reload()
     if (lifecycle_.ending())
         return;
     reloads_ = true;
-    processes_.launcher().notify(launcher::Notification::reloading);
     if (lifecycle_.stopping())
         return log_->info("all modules are being stopped already; then the manager begins anew");
     if (processes_.count() == 0)
@@ -73,13 +74,14 @@ void Supervisor::on_launcher_gone(const std::string& why)
 {
     if (finished_)
         return;
-    log_->critical("the launcher is gone: {}", why);
+    log_entry(*log_, spdlog::level::critical, about(JournalMessage::launcher_ended), "the launcher is gone: " + why);
     begin_finish(1);
 }
 
 void Supervisor::begin_finish(int code)
 {
     exit_code_ = code;
+    update_status();
     deadline_.disarm();
     if (!conversation_.connected())
         return finish();

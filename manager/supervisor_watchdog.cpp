@@ -7,6 +7,9 @@
 #include "manager/runtime_watchdog.hpp"
 #include "manager/supervisor.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <fmt/format.h>
 #include <sstream>
 
 #include <linux/watchdog.h>
@@ -21,26 +24,36 @@ constexpr double ms_per_s = 1000;
 
 void Supervisor::on_watchdog(const launcher::WatchdogState& state)
 {
+    using enum JournalMessage;
+    using namespace spdlog::level;
+    const auto say = [this](level_enum level, JournalMessage message, const std::string& text) {
+        log_entry(*log_, level, about(message), text);
+    };
+    const auto& device = plan_.watchdog.device;
     std::istringstream lines{last_reset_};
     for (std::string line; std::getline(lines, line);)
-        log_->warn("{}", line);
+        say(warn, last_reset, line);
     if ((static_cast<unsigned>(state.boot_status) & WDIOF_CARDRESET) != 0 && last_reset_.empty())
-        log_->info("this boot of the machine began with a reset by the watchdog");
+        say(info, last_reset, "this boot of the machine began with a reset by the watchdog");
     if (state.timeout_ms != 0)
-        log_->info("the watchdog {} ({}) resets the machine after {:g} s without a heartbeat", plan_.watchdog.device,
-                   state.identity.data(), state.timeout_ms / ms_per_s);
+        say(info, watchdog_ready,
+            fmt::format("the watchdog {} ({}) resets the machine after {:g} s without a heartbeat", device,
+                        state.identity.data(), state.timeout_ms / ms_per_s));
     if (state.timeout_ms != 0 && state.nowayout != 0)
-        log_->warn("the watchdog cannot be stopped (nowayout): also after a stop in order the machine is reset");
+        say(warn, watchdog_trouble,
+            "the watchdog cannot be stopped (nowayout): also after a stop in order the machine is reset");
     if (state.timeout_ms != 0 && state.magic_close == 0)
-        log_->warn("the driver of {} stops it when the launcher ends, however that ends; only a hang is noticed",
-                   plan_.watchdog.device);
+        say(warn, watchdog_trouble,
+            "the driver of " + device + " stops it when the launcher ends, however that ends; only a hang is noticed");
     if (state.error == EBUSY)
-        log_->warn("{} is busy: {}", plan_.watchdog.device, describe_runtime_watchdog());
+        say(warn, watchdog_trouble, device + " is busy: " + describe_runtime_watchdog());
     if (state.systemd_ms != 0)
-        log_->info("systemd ends this service after {:g} s without a heartbeat (WatchdogSec=)",
-                   state.systemd_ms / ms_per_s);
-    log_->info("heartbeats every {:g} s; without one for {:g} s all modules are stopped", state.interval_ms / ms_per_s,
-               state.deadline_ms / ms_per_s);
+        say(info, watchdog_ready,
+            fmt::format("systemd ends this service after {:g} s without a heartbeat (WatchdogSec=)",
+                        state.systemd_ms / ms_per_s));
+    say(info, watchdog_ready,
+        fmt::format("heartbeats every {:g} s; without one for {:g} s all modules are stopped",
+                    state.interval_ms / ms_per_s, state.deadline_ms / ms_per_s));
     heartbeat_.begin(state);
 }
 

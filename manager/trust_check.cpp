@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <set>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
+#include <fcntl.h>
 #include <pwd.h>
+#include <sys/stat.h>
 
 namespace belay::manager {
 
@@ -24,7 +27,7 @@ public:
 
     void file(const fs::path& path)
     {
-        if (!seen_.insert(path).second)
+        if (!seen_.insert(path.native()).second)
             return;
         const auto* directory = trusted_directory(path.parent_path());
         if (directory != nullptr && launcher::is_trusted_in(*directory, path.filename().string(), trusted_owner_))
@@ -50,10 +53,11 @@ public:
     {
         closed(directory);
         std::error_code error;
-        const auto real = fs::canonical(directory, error);
-        if (error || !walked_.insert(real).second)
+        struct stat status
+        {};
+        if (::stat(directory.c_str(), &status) != 0 || !walked_.emplace(status.st_dev, status.st_ino).second)
             return;
-        for (fs::recursive_directory_iterator at{real, error}; !error && at != fs::recursive_directory_iterator{};
+        for (fs::recursive_directory_iterator at{directory, error}; !error && at != fs::recursive_directory_iterator{};
              at.increment(error)) {
             std::error_code ignored; // of a link that leads nowhere: file() says so
             at->is_directory(ignored) ? closed(at->path()) : file(at->path());
@@ -93,20 +97,29 @@ public:
     [[nodiscard]] std::vector<std::string> objections() const { return {objections_.begin(), objections_.end()}; }
 
 private:
-    /// Each is walked to once; null if it is not to be trusted.
+    /// Each is opened once, from the one above it; null if it is not to be trusted.
     const FileDescriptor* trusted_directory(const fs::path& path)
     {
-        const auto [place, is_new] = directories_.try_emplace(path);
+        const auto [place, is_new] = directories_.try_emplace(path.native());
         if (is_new)
-            if (auto opened = launcher::open_trusted(path.string(), trusted_owner_))
-                place->second = std::move(*opened);
+            place->second = open_directory(path);
         return place->second ? &place->second : nullptr;
     }
 
+    FileDescriptor open_directory(const fs::path& path)
+    {
+        const auto name = path.filename().native();
+        const auto* above = path.has_relative_path() && !name.empty() ? trusted_directory(path.parent_path()) : nullptr;
+        if (above != nullptr && launcher::is_trusted_in(*above, name, trusted_owner_))
+            return FileDescriptor{::openat(above->get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+        auto opened = launcher::open_trusted(path.native(), trusted_owner_); // by way of symbolic links
+        return opened ? std::move(*opened) : FileDescriptor{};
+    }
+
     uid_t trusted_owner_;
-    std::set<fs::path> seen_;
-    std::map<fs::path, FileDescriptor> directories_;
-    std::set<fs::path> walked_;
+    std::unordered_set<std::string> seen_;
+    std::unordered_map<std::string, FileDescriptor> directories_; ///< its references stay valid
+    std::set<std::pair<dev_t, ino_t>> walked_;
     std::set<std::string> objections_; ///< a bad directory is met once for each file below it
 };
 

@@ -14,6 +14,7 @@ import sys
 
 import harness
 import world
+from notifications import Notifications
 from test_languages import HAND_ON, JAVASCRIPT, NODE, PYTHON
 from world import HOME, UID
 
@@ -71,7 +72,7 @@ class Charger:
         self.open_directory = self.scratch / "open"
         self.open_directory.mkdir()
         os.chown(self.open_directory, UID, UID)
-        self.notifications = world.Notifications(self.scratch / "notify")
+        self.notifications = Notifications(self.scratch / "notify")
         self.abstract = socket.socket(socket.AF_UNIX)
         self.abstract.bind(f"\0belay-attack-{self.secret}")
         self.abstract.listen()

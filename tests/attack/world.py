@@ -78,39 +78,6 @@ def key_of_root(secret):
     return serial
 
 
-class Notifications:
-    """systemd's end of sd_notify(3): everybody may write to it, and the kernel says who did."""
-
-    def __init__(self, path):
-        self.path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.bind(str(path))
-        path.chmod(0o777)
-        self._messages = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def messages(self):
-        """(pid, text) of each until now."""
-        return list(self._messages)
-
-    def close(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-            one.sendto(b"", str(self.path))
-        self._thread.join()
-        self._socket.close()
-
-    def _read(self):
-        while True:
-            data, ancillary, _, _ = self._socket.recvmsg(4096, socket.CMSG_SPACE(12))
-            if not data:
-                return
-            pid = next(struct.unpack("iII", value)[0] for level, kind, value in ancillary
-                       if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS))
-            self._messages.append((pid, data.decode()))
-
-
 class Reader:
     """Somebody at a terminal."""
 

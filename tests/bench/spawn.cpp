@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a start costs: the launcher's spawn() against a loop of vfork(2) and exec, and against one that makes the
-// launcher's system calls besides, straight and unchecked. In turn, so that a machine that slows down does so for all.
-//     spawn PROGRAM UID GID COUNT     three lines: a name, the median of µs from before the fork until PROGRAM, which
+// What a start costs: the launcher's spawn() against a loop of vfork(2) and exec, and against loops that make the
+// launcher's system calls besides, straight and unchecked: one by vfork(2), too, and one by clone3(2) with a copy of
+// the memory, as the launcher. In turn, so that a machine that slows down does so for all; with the privileges and
+// under the filter that the launcher keeps.
+//     spawn PROGRAM UID GID COUNT     four lines: a name, the median of µs from before the fork until PROGRAM, which
 //                                     ends at once when given --exit, executes
 // Without root: as who calls it, with all that can be done then.
 
 #include "launcher/spawn.hpp"
 
 #include "launcher/landlock.hpp"
+#include "launcher/own_privileges.hpp"
 #include "launcher/preparation.hpp"
 #include "launcher/status_channel.hpp"
 
@@ -28,6 +31,7 @@
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <linux/landlock.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -133,7 +137,8 @@ void drop(const ModuleStart& start)
     constexpr int last = 41;
     constexpr unsigned long securebits = 0xef;
     for (int number = 0; number < last; ++number)
-        ::prctl(PR_CAPBSET_DROP, number, 0, 0, 0);
+        if (::prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1)
+            ::prctl(PR_CAPBSET_DROP, number, 0, 0, 0);
     ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
     ::syscall(SYS_setresuid, start.uid, start.uid, start.uid);
     set_capability_sets(1U << CAP_SETPCAP);
@@ -170,42 +175,76 @@ void read_back(const ModuleStart& start)
     ::prctl(PR_GET_CHILD_SUBREAPER, &value, 0, 0, 0);
 }
 
-pid_t with_calls(ModuleStart& start)
+[[noreturn]] void make_calls(const ModuleStart& start, int status)
 {
-    std::array<int, 2> status{};
-    ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status.data());
-    const pid_t pid = ::vfork();
-    if (pid == 0) {
-        no_signals();
-        ::setsid();
-        ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-            ::dup2(standard == STDIN_FILENO ? start.null_device : STDERR_FILENO, standard);
-        ::syscall(SYS_close_range, status[1] + 1, ~0U, 0);
-        const struct rlimit64 processes
-        {
-            2048, 2048
-        };
-        ::syscall(SYS_prlimit64, 0, RLIMIT_NPROC, &processes, nullptr);
-        ::umask(start.umask);
-        if (start.change_identity) {
-            ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
-            ::syscall(SYS_setgroups, start.groups.size(), start.groups.data());
-            ::syscall(SYS_setresgid, start.gid, start.gid, start.gid);
-            drop(start);
-        }
-        ::chdir("/") == 0 ? void() : ::_exit(126);
-        ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        ::getppid();
-        restrict_files(start);
-        read_back(start);
-        ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &start.filter);
-        ::syscall(SYS_execveat, start.program, "", start.arguments, start.environment, AT_EMPTY_PATH);
-        ::_exit(127);
+    no_signals();
+    ::setsid();
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        ::dup2(standard == STDIN_FILENO ? start.null_device : STDERR_FILENO, standard);
+    ::syscall(SYS_close_range, status + 1, ~0U, 0);
+    const struct rlimit64 processes
+    {
+        2048, 2048
+    };
+    ::syscall(SYS_prlimit64, 0, RLIMIT_NPROC, &processes, nullptr);
+    ::umask(start.umask);
+    if (start.change_identity) {
+        ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
+        ::syscall(SYS_setgroups, start.groups.size(), start.groups.data());
+        ::syscall(SYS_setresgid, start.gid, start.gid, start.gid);
+        drop(start);
     }
+    ::chdir("/") == 0 ? void() : ::_exit(126);
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    ::getppid();
+    restrict_files(start);
+    read_back(start);
+    ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &start.filter);
+    ::syscall(SYS_execveat, start.program, "", start.arguments, start.environment, AT_EMPTY_PATH);
+    ::_exit(127);
+}
+
+using Ends = std::array<int, 2>;
+
+Ends make_status()
+{
+    Ends ends{};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+        throw std::runtime_error{std::string{"socketpair: "} + std::strerror(errno)};
+    return ends;
+}
+
+pid_t shared(ModuleStart& start)
+{
+    const auto status = make_status();
+    const pid_t pid = ::vfork();
+    if (pid == 0)
+        make_calls(start, status[1]);
     for (const int end : status)
         ::close(end);
+    return pid;
+}
+
+void wait_until_readable(int descriptor)
+{
+    pollfd polled{descriptor, POLLIN, 0};
+    while (::poll(&polled, 1, -1) < 0) {
+    }
+}
+
+pid_t copied(ModuleStart& start)
+{
+    const auto status = make_status();
+    clone_args arguments{};
+    arguments.exit_signal = SIGCHLD;
+    const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+    if (pid == 0)
+        make_calls(start, status[1]);
+    ::close(status[1]);
+    wait_until_readable(status[0]); // its end closes at exec
+    ::close(status[0]);
     return pid;
 }
 
@@ -214,9 +253,7 @@ pid_t by_launcher(ModuleStart& start)
     auto spawned = spawn(start, false);
     if (!spawned)
         throw std::runtime_error{std::string{"spawn: "} + std::strerror(spawned.error())};
-    pollfd polled{spawned->status.get(), POLLIN, 0};
-    while (::poll(&polled, 1, -1) < 0) {
-    }
+    wait_until_readable(spawned->status.get());
     if (const auto status = receive_status(spawned->status.get()); status.kind != Status::Kind::executes)
         throw std::runtime_error{"the start failed at stage " + std::to_string(static_cast<int>(status.failure.stage)) +
                                  ": " + std::strerror(status.failure.error)};
@@ -250,7 +287,12 @@ void run(char** arguments)
     start.program = ::open(plan.program.c_str(), O_PATH | O_CLOEXEC);
     start.null_device = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     start.parent = ::getpid();
-    std::array ways{Way{"bare", bare, {}}, Way{"calls", with_calls, {}}, Way{"launcher", by_launcher, {}}};
+    LaunchPlan whole;
+    whole.modules.push_back(plan);
+    if (const auto trimmed = trim_own_privileges(whole); !trimmed)
+        throw std::runtime_error{trimmed.error()};
+    std::array ways{Way{"bare", bare, {}}, Way{"shared", shared, {}}, Way{"copied", copied, {}},
+                    Way{"launcher", by_launcher, {}}};
     for (int left = std::stoi(arguments[4]); left > 0; --left)
         for (auto& way : ways)
             measure(way, start);

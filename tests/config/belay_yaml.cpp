@@ -157,7 +157,7 @@ TEST_CASE("namespaces where asked for")
 {
     CHECK(Planned{""}.module().mounts.empty());
     Planned planned{modules("sandbox: {protect_system: true, write: [/var/tmp], private_tmp: true, network: loopback, "
-                            "devices: [/dev/null]}")};
+                            "devices: [/dev/null, /dev/ptmx, /dev/ptmx]}")};
     const auto& process = planned.module();
     CHECK(process.mounts == std::vector<launcher::MountStep>{{Kind::read_only, "/", ""},
                                                              {Kind::writable, "/proc", ""},
@@ -167,7 +167,7 @@ TEST_CASE("namespaces where asked for")
                                                              {Kind::temporary, "/var/tmp", "mode=1777,size=10%"},
                                                              {Kind::devices, "/dev", ""}});
     CHECK(process.network == launcher::Network::loopback);
-    CHECK(process.devices == std::vector<std::string>{"/dev/null"});
+    CHECK(process.devices == std::vector<std::string>{"/dev/ptmx"}); // every process gets the others
 }
 
 TEST_CASE("a user of its own, by name, number or dynamically, and groups added")

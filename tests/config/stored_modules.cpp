@@ -91,5 +91,4 @@ TEST_CASE("a large mapping of JSON is converted at once")
         large["key " + std::to_string(number)] = number;
     const auto node = from_json(large, Node{});
     CHECK(to_json(node) == large);
-    CHECK(node.members.back().key_node.members.empty());
 }

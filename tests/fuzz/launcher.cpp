@@ -133,11 +133,14 @@ FileDescriptor signal_descriptor()
 /// One of the protocol's notifications: sd_notify(3) takes each line as an assignment of its own.
 bool is_notification(std::string_view text)
 {
-    constexpr std::string_view reloading = "RELOADING=1\nMONOTONIC_USEC=";
-    if (text.starts_with(reloading))
-        return text.find_first_not_of("0123456789", reloading.size()) == text.npos;
-    return text == "READY=1" || text == "STOPPING=1" || text == "WATCHDOG=1" ||
-           (text.starts_with("STATUS=") && text.find('\n') == text.npos);
+    for (const std::string_view name : {"RELOADING=1\nMONOTONIC_USEC=", "EXTEND_TIMEOUT_USEC="})
+        if (text.starts_with(name))
+            return text.find_first_not_of("0123456789", name.size()) == text.npos;
+    if (text.starts_with("STATUS=")) {
+        const auto end = text.find('\n');
+        return end == text.npos || text.substr(end) == "\nEXTEND_TIMEOUT_USEC=30000000"; // not of the manager's choice
+    }
+    return text == "READY=1" || text == "STOPPING=1" || text == "WATCHDOG=1";
 }
 
 void check_notifications(const Surroundings& surroundings)

@@ -211,6 +211,7 @@ private:
     {
         connected_ = true;
         conversation_.set_phase(Phase::running);
+        conversation_.publish_metadata();
     }
     void on_broker_unreachable(const std::string& why) override { on_broker_lost(why); }
     void on_broker_lost(const std::string& why) override
@@ -234,7 +235,7 @@ private:
         conversation_.announce();
         conversation_.ask_whether_alive();
         readiness_.forget("guest"); // as if it had ended and been started again
-        conversation_.publish_again();
+        conversation_.publish_metadata();
     }
     void on_flushed() override
     {

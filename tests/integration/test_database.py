@@ -2,6 +2,8 @@
 """`--db`: where the modules come from, what the database may say, and what becomes of one that is not as it should be."""
 
 import os
+import pathlib
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -281,8 +283,22 @@ class Odd(Databases):
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
         begin = time.monotonic()
-        self.assert_refused(self.start(self.prefix, self.config, "--db", self.file), self.file, "another process has it")
+        manager = self.start(self.prefix, self.config, "--db", self.file)
+        self.assert_reader_is_secluded(manager)
+        self.assert_refused(manager, self.file, "another process has it")
         self.assertLess(time.monotonic() - begin, 12)
+
+    def assert_reader_is_secluded(self, manager):
+        """While it waits for the lock: it is not root, and cannot leave a child behind."""
+        limit = re.compile(r"^Max processes +0 +0 ", re.MULTILINE)
+        deadline = time.monotonic() + 4
+        children = []
+        while not (children and limit.search(pathlib.Path(f"/proc/{children[0]}/limits").read_text())):
+            self.assertLess(time.monotonic(), deadline, children)
+            children = manager.children()
+        self.assertEqual(len(children), 1)
+        uid = self.everest.pw_uid
+        self.assertIn(f"Uid:\t{uid}\t{uid}\t{uid}\t", pathlib.Path(f"/proc/{children[0]}/status").read_text())
 
     def test_read_only(self):
         """It is read; a change is refused, and said so at the start."""

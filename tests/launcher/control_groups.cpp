@@ -6,7 +6,13 @@
 #include "launcher/delegation.hpp"
 #include "processes.hpp"
 #include "running.hpp"
+#include "starts.hpp"
 
+#include <cstddef>
+#include <future>
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/xattr.h>
 
 using namespace belay;
@@ -43,6 +49,20 @@ std::string found_from(const fs::path& directory)
     const auto size = ::read(reader.get(), buffer.data(), buffer.size());
     CHECK(::waitpid(child, nullptr, 0) == child);
     return {buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+}
+
+/// As RestrictNamespaces= of a unit does, for this thread and what it starts.
+bool take_clone3_away()
+{
+    std::array instructions{
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{static_cast<unsigned short>(instructions.size()), instructions.data()};
+    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 &&
+           ::syscall(SYS_clone3, nullptr, 0) == -1 && errno == ENOSYS;
 }
 
 } // namespace
@@ -91,6 +111,22 @@ TEST_CASE("a module runs in a control group of its own with its settings, and no
     launcher.say(Finish{});
     CHECK(launcher.exit_code() == 0);
     CHECK(delegated.groups().empty());
+}
+
+TEST_CASE("without clone3(2), a module goes into its control group by itself")
+{
+    const Delegated delegated;
+    if (delegated.path.empty())
+        return;
+    REQUIRE(fs::create_directory(delegated.path / "one.module"));
+    const FileDescriptor group{::open((delegated.path / "one.module").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    const auto module = unprivileged({"/bin/cat", "/proc/self/cgroup"});
+    const auto outcome = std::async(std::launch::async, [&] {
+                             REQUIRE(take_clone3_away());
+                             return start(module, 0, group.get());
+                         }).get();
+    CHECK_FALSE(outcome.failure);
+    CHECK_THAT(outcome.output, Catch::Contains('/' + delegated.path.filename().string() + "/one.module\n"));
 }
 
 TEST_CASE("when the end of a module is told, nobody is left of it, however fast it forks")

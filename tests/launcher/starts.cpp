@@ -64,7 +64,7 @@ std::string read_output(const Spawned& spawned, DeniedCalls& denied)
 
 } // namespace
 
-Outcome start(const ProcessPlan& plan, pid_t out_of_reach)
+Outcome start(const ProcessPlan& plan, pid_t out_of_reach, int control_group)
 {
     need_root();
     auto filters = filters_of(plan, plan.capabilities);
@@ -76,7 +76,7 @@ Outcome start(const ProcessPlan& plan, pid_t out_of_reach)
     prepared.start().null_device = null_device.get();
     prepared.start().parent = ::getpid();
     prepared.start().out_of_reach = out_of_reach;
-    auto spawned = spawn(prepared.start(), true);
+    auto spawned = spawn(prepared.start(), true, control_group);
     REQUIRE(spawned);
     Outcome outcome;
     DeniedCalls denied;

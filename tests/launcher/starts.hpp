@@ -17,5 +17,6 @@ struct Outcome
     std::int32_t system_call = -1; ///< what the program was killed for; -1: nothing
 };
 
-/// Starts what `plan` says, as the launcher does, and waits for its end. `out_of_reach`: see ModuleStart. Needs root.
-Outcome start(const belay::launcher::ProcessPlan& plan, pid_t out_of_reach = 0);
+/// Starts what `plan` says, as the launcher does, and waits for its end. `out_of_reach`: see ModuleStart;
+/// `control_group`: see spawn(). Needs root.
+Outcome start(const belay::launcher::ProcessPlan& plan, pid_t out_of_reach = 0, int control_group = -1);
