@@ -44,10 +44,7 @@ void read_mapping(Reading& reading, const Node& node, Target& target, const std:
             key->read(reading, member, target);
             continue;
         }
-        std::vector<std::string> names;
-        for (const auto& one : keys)
-            names.emplace_back(one.name);
-        report_unknown_key(reading, member, names);
+        report_unknown_key(reading, member, names_of(keys));
     }
 }
 
@@ -57,6 +54,15 @@ void read_mapping(Reading& reading, const Member& member, Target& target, const 
 {
     if (is_mapping(reading, member, example))
         read_mapping(reading, member.value, target, keys);
+}
+
+template <typename Target, std::size_t count>
+std::vector<std::string> names_of(const std::array<Key<Target>, count>& keys)
+{
+    std::vector<std::string> names;
+    for (const auto& key : keys)
+        names.emplace_back(key.name);
+    return names;
 }
 
 template <typename Value>
@@ -102,6 +108,12 @@ void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
 void read_sandbox(Reading& reading, const Member& member, Sandbox& sandbox);
 void read_liveness(Reading& reading, const Member& member, Liveness& liveness);
 void read_watchdog(Reading& reading, const Member& member, launcher::WatchdogPlan& watchdog);
+
+std::vector<std::string> limit_names();
+std::vector<std::string> liveness_names();
+std::vector<std::string> restart_names();
+std::vector<std::string> sandbox_names();
+std::vector<std::string> watchdog_names();
 
 /// What keys say together, after the most specific of each was taken. `place`: what to point at.
 void check_limits(Reading& reading, const Place& place, const Limits& limits);

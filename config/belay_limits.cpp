@@ -174,6 +174,14 @@ constexpr std::array other_keys{
 
 } // namespace
 
+std::vector<std::string> limit_names()
+{
+    auto names = names_of(other_keys);
+    for (const auto& one : resource_names)
+        names.emplace_back(one.name);
+    return names;
+}
+
 void read_limits(Reading& reading, const Member& member, Limits& limits)
 {
     if (!is_mapping(reading, member))
@@ -188,12 +196,7 @@ void read_limits(Reading& reading, const Member& member, Limits& limits)
         } else if (other != other_keys.end()) {
             other->read(reading, item, limits);
         } else {
-            std::vector<std::string> names;
-            for (const auto& one : resource_names)
-                names.emplace_back(one.name);
-            for (const auto& one : other_keys)
-                names.emplace_back(one.name);
-            report_unknown_key(reading, item, names);
+            report_unknown_key(reading, item, limit_names());
         }
     }
 }

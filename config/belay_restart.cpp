@@ -47,6 +47,11 @@ constexpr std::array keys{
 
 } // namespace
 
+std::vector<std::string> restart_names()
+{
+    return names_of(keys);
+}
+
 void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
 {
     policy.given = true;

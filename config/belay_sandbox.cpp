@@ -83,6 +83,11 @@ constexpr std::array keys{
 
 } // namespace
 
+std::vector<std::string> sandbox_names()
+{
+    return names_of(keys);
+}
+
 /// `sandbox: strict` is short for its two parts.
 void read_sandbox(Reading& reading, const Member& member, Sandbox& sandbox)
 {

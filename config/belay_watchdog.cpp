@@ -10,6 +10,7 @@ namespace {
 using launcher::WatchdogPlan;
 
 constexpr std::chrono::milliseconds shortest_liveness{100};
+constexpr int longest_timeout = 86400;
 
 constexpr std::array liveness_keys{
     Key<Liveness>{"stuck_after",
@@ -33,9 +34,8 @@ void read_device(Reading& reading, const Member& member, WatchdogPlan& watchdog)
 }
 
 /// The kernel counts whole seconds.
-void read_whole_seconds(Reading& reading, const Member& member, std::uint32_t& value)
+void read_whole_seconds(Reading& reading, const Member& member, std::uint32_t& value, int longest)
 {
-    constexpr int longest = 86400;
     if (const auto given = whole_number(reading, member, 1, longest))
         value = static_cast<std::uint32_t>(*given);
 }
@@ -54,10 +54,12 @@ using WatchdogKey = Key<WatchdogPlan>;
 
 constexpr std::array watchdog_keys{
     WatchdogKey{"device", read_device},
-    WatchdogKey{"timeout",
-                [](auto& reading, auto& member, auto& to) { read_whole_seconds(reading, member, to.timeout_s); }},
+    WatchdogKey{"timeout", [](auto& reading, auto& member,
+                              auto& to) { read_whole_seconds(reading, member, to.timeout_s, longest_timeout); }},
     WatchdogKey{"pretimeout",
-                [](auto& reading, auto& member, auto& to) { read_whole_seconds(reading, member, to.pretimeout_s); }},
+                [](auto& reading, auto& member, auto& to) {
+                    read_whole_seconds(reading, member, to.pretimeout_s, longest_timeout - 1);
+                }},
     WatchdogKey{"pretimeout_governor", read_governor},
     WatchdogKey{"heartbeat",
                 [](auto& reading, auto& member, auto& to) {
@@ -83,6 +85,16 @@ void check_watchdog(Reading& reading, const Place& place, const WatchdogPlan& wa
 }
 
 } // namespace
+
+std::vector<std::string> liveness_names()
+{
+    return names_of(liveness_keys);
+}
+
+std::vector<std::string> watchdog_names()
+{
+    return names_of(watchdog_keys);
+}
 
 void read_liveness(Reading& reading, const Member& member, Liveness& liveness)
 {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "config/belay_help.hpp"
 #include "config/belay_keys.hpp"
 #include "config/capabilities.hpp"
 #include "config/files.hpp"
@@ -171,6 +172,28 @@ constexpr std::array sections{
 };
 
 } // namespace
+
+std::vector<std::string> belay_yaml_keys()
+{
+    std::vector<std::string> result;
+    const auto add = [&](const std::string& above, const std::vector<std::string>& names) {
+        for (const auto& name : names)
+            result.push_back(above + name);
+    };
+    add("", names_of(sections));
+    add("broker.", names_of(broker_keys));
+    add("manager.", names_of(manager_keys));
+    add("modules.", names_of(module_keys));
+    add("modules.limits.", limit_names());
+    add("modules.liveness.", liveness_names());
+    add("modules.restart.", restart_names());
+    add("modules.sandbox.", sandbox_names());
+    add("modules.shutdown.", names_of(shutdown_keys));
+    add("modules.startup.", names_of(startup_keys));
+    add("watchdog.", watchdog_names());
+    std::ranges::sort(result);
+    return result;
+}
 
 void load_belay_yaml(Workspace& work)
 {

@@ -38,7 +38,7 @@ public:
         add(text.substr(0, size));
         std::replace_if(
             bytes_.begin() + static_cast<std::ptrdiff_t>(begin), bytes_.begin() + static_cast<std::ptrdiff_t>(size_),
-            [](char c) { return c >= '\0' && c < ' '; }, ' ');
+            [](unsigned char c) { return c < ' '; }, ' ');
         return *this;
     }
 

@@ -24,8 +24,7 @@ constexpr const char* description = "Starts the modules of an EVerest charger: e
                                     "exactly the capabilities declared for it, configured over MQTT, supervised\n"
                                     "until the end.";
 
-constexpr const char* examples = R"(Examples:
-  manager --config /etc/everest/charger.yaml
+constexpr const char* examples = R"(  manager --config /etc/everest/charger.yaml
       start a charger (what a unit does)
   manager --prefix /opt/everest --config sil
       the same, from /opt/everest/etc/everest/sil.yaml
@@ -37,12 +36,14 @@ constexpr const char* examples = R"(Examples:
       wait for `evse`, which is started by hand
   manager --config charger.yaml --db charger.db
       keep what modules set at run time in a database
+)";
 
-Without --config and --db it starts PREFIX/etc/everest/default.yaml. Signals:
+constexpr const char* notes = R"(Without --config and --db it starts PREFIX/etc/everest/default.yaml. Signals:
 SIGINT and SIGTERM stop all modules in order, a second one kills them; SIGHUP
 reloads the configuration if it is valid. Exit codes: 0 stopped on request, or
-valid; 1 anything else, explained on standard error. Environment:
-MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT override the broker; NO_COLOR.)";
+valid; 1 anything else, explained on standard error; started by systemd, 78 if
+the configuration must be changed first. Environment: MQTT_SERVER_ADDRESS and
+MQTT_SERVER_PORT override the broker; NO_COLOR.)";
 
 [[noreturn]] void refuse(const std::string& message)
 {
@@ -124,6 +125,14 @@ void refuse_values_of_flags(CLI::App& app)
             option->disable_flag_override()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
 }
 
+void add_options(CLI::App& app, Options& options, Raw& raw, const std::string& program)
+{
+    app.set_version_flag("--version", program + " (belay " BELAY_VERSION ")", "Print the version and exit");
+    add_everest_options(app, options, raw);
+    add_own_options(app, options);
+    refuse_values_of_flags(app);
+}
+
 /// The first flag that was given a value.
 std::string explain_value(const CLI::App& app, int argc, char** argv)
 {
@@ -202,13 +211,9 @@ Options parse_options(int argc, char** argv)
     Options options;
     Raw raw;
     CLI::App app{description, "manager"};
-    app.footer(examples);
+    app.footer(std::string{"Examples:\n"} + examples + '\n' + notes);
     app.get_formatter()->column_width(32);
-    const auto version = std::string{argc > 0 ? argv[0] : "manager"} + " (belay " BELAY_VERSION ")";
-    app.set_version_flag("--version", version, "Print the version and exit");
-    add_everest_options(app, options, raw);
-    add_own_options(app, options);
-    refuse_values_of_flags(app);
+    add_options(app, options, raw, argc > 0 ? argv[0] : "manager");
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {
@@ -223,6 +228,27 @@ Options parse_options(int argc, char** argv)
     std::ranges::copy_if(std::span{argv, static_cast<std::size_t>(argc)}, std::back_inserter(options.arguments),
                          [](std::string_view argument) { return argument != "--reloaded" && argument != "--judge"; });
     return combine(std::move(options), std::move(raw));
+}
+
+CommandHelp command_help()
+{
+    Options options;
+    Raw raw;
+    CLI::App app{description, "manager"};
+    add_options(app, options, raw, "manager");
+    CommandHelp result{description, {}, examples, notes};
+    for (const auto* option : app.get_options()) {
+        if (option->get_group().empty())
+            continue;
+        const bool is_flag = option->get_expected_max() == 0;
+        OptionHelp help{{}, is_flag ? "" : option->get_type_name(), option->get_description()};
+        for (const auto& name : option->get_snames())
+            help.names.push_back('-' + name);
+        for (const auto& name : option->get_lnames())
+            help.names.push_back("--" + name);
+        result.options.push_back(std::move(help));
+    }
+    return result;
 }
 
 } // namespace belay::manager

@@ -35,4 +35,21 @@ struct Options
 /// standard error and ends it with 1, as EVerest's manager does.
 Options parse_options(int argc, char** argv);
 
+/// An option as --help, the manual page and the shells' completion show it.
+struct OptionHelp
+{
+    std::vector<std::string> names; ///< with their dashes, short ones first
+    std::string argument;           ///< DIR, FILE, …; empty: a flag
+    std::string text;
+};
+
+struct CommandHelp
+{
+    const char* description;
+    std::vector<OptionHelp> options; ///< all but the launcher's
+    std::string examples;            ///< a line with a command, then indented ones that explain it
+    std::string notes;               ///< signals, exit codes, environment
+};
+CommandHelp command_help();
+
 } // namespace belay::manager

@@ -49,8 +49,9 @@ std::string Readiness::summary() const
     const auto names = missing();
     if (names.empty())
         return all == 1 ? "The module is ready" : "All " + std::to_string(all) + " modules are ready";
-    auto text = std::to_string(all - names.size()) + " of " + std::to_string(all) + " ready, waiting for " + names[0];
+    auto text = std::to_string(all - names.size()) + " of " + std::to_string(all) + " ready, waiting for ";
     const auto longest = text.size() + room_for_names;
+    text += names[0];
     std::size_t named = 1;
     for (; named < names.size() && text.size() + 2 + names[named].size() <= longest; ++named)
         text += ", " + names[named];

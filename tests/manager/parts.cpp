@@ -271,3 +271,26 @@ TEST_CASE("a socket that may not be connected to is explained")
     std::filesystem::remove(path);
     CHECK(explain({nobody, nobody, {}, false}).empty()); // it is not there; that is said elsewhere
 }
+
+TEST_CASE("who is not ready is told in one line, however many they are")
+{
+    Readiness few({"one", "two"}, {"three"});
+    CHECK(few.summary() == "0 of 3 ready, waiting for one, two, three");
+    few.mark("two");
+    CHECK(few.summary() == "1 of 3 ready, waiting for one, three");
+    few.mark("one");
+    few.mark("three");
+    CHECK(few.summary() == "All 3 modules are ready");
+    few.forget("two");
+    CHECK(few.summary() == "2 of 3 ready, waiting for two");
+
+    std::set<std::string, std::less<>> ids;
+    for (int i = 100; i < 200; ++i)
+        ids.insert("charging_station_" + std::to_string(i));
+    const auto text = Readiness{ids, {}}.summary();
+    CHECK(text.starts_with("0 of 100 ready, waiting for charging_station_100, charging_station_101, "));
+    CHECK(text.ends_with(", charging_station_105 and 94 more"));
+    CHECK(text.size() < 200);
+    const auto longest = Readiness{{std::string(128, 'a'), std::string(128, 'b')}, {}}.summary();
+    CHECK(longest == "0 of 2 ready, waiting for " + std::string(128, 'a') + " and 1 more");
+}

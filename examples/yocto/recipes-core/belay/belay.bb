@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Belay in place of EVerest's manager, for boards that Yocto builds (scarthgap and later). Its bin/manager goes where that of
+# everest-core is: leave it out there, in a bbappend:
+#
+#     do_install:append() {
+#         rm ${D}${bindir}/manager
+#     }
+SUMMARY = "manager for EVerest chargers, with least privilege for every module"
+LICENSE = "Apache-2.0"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
+
+# The sources that this file is part of. For a release: SRC_URI and SRCREV, and no externalsrc.
+inherit externalsrc
+EXTERNALSRC ?= "${@os.path.normpath(d.getVar('THISDIR') + '/../../../..')}"
+PV = "0.1.0"
+
+inherit cmake pkgconfig systemd features_check
+# Its units are in /usr/lib.
+REQUIRED_DISTRO_FEATURES = "systemd usrmerge"
+
+# `expected` is tl::expected, a header; write a recipe for it where your layers have none.
+DEPENDS = " \
+    cli11 \
+    expected \
+    fmt \
+    libcap \
+    libseccomp \
+    libyaml \
+    mosquitto \
+    nlohmann-json \
+    spdlog \
+    sqlite3 \
+    systemd \
+    valijson \
+"
+RDEPENDS:${PN} += "systemd"
+RRECOMMENDS:${PN} += "mosquitto"
+
+# Manual pages and completion are made by a program for the board, which does not run where it is built.
+EXTRA_OECMAKE = "-DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_TESTING=OFF -DBELAY_HELP=OFF \
+    -DBELAY_WARNINGS_AS_ERRORS=OFF"
+
+do_install() {
+    DESTDIR=${D} cmake --install ${B} --component belay
+}
+
+SYSTEMD_SERVICE:${PN} = "everest.service"
+
+FILES:${PN} = " \
+    ${bindir}/manager \
+    ${libexecdir}/everest/launcher \
+    ${systemd_system_unitdir}/everest.service \
+    ${systemd_system_unitdir}/everest@.service \
+    ${nonarch_libdir}/sysusers.d/everest.conf \
+    ${nonarch_libdir}/tmpfiles.d/everest.conf \
+    ${nonarch_libdir}/systemd/catalog/belay.catalog \
+    ${datadir}/belay \
+    ${sysconfdir}/everest/belay.yaml \
+"
+CONFFILES:${PN} = "${sysconfdir}/everest/belay.yaml"
