@@ -143,7 +143,7 @@ TEST_CASE("a strict list has what programs live on, and no more")
 {
     const auto list = numbers(strict_system_calls(0));
     for (const long call : {SYS_execve, SYS_futex, SYS_clone, SYS_clone3, SYS_mmap, SYS_openat, SYS_socket, SYS_connect,
-                            SYS_epoll_wait, SYS_timerfd_settime, SYS_prlimit64, SYS_setrlimit, SYS_sched_getaffinity,
+                            SYS_epoll_pwait, SYS_timerfd_settime, SYS_prlimit64, SYS_setrlimit, SYS_sched_getaffinity,
                             SYS_getpriority, SYS_fchmod, SYS_fchown, SYS_mlock, SYS_rt_sigreturn, SYS_pkey_alloc})
         CHECK(contains(list, call));
     for (const long call : {SYS_mount,
