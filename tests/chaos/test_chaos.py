@@ -37,8 +37,9 @@ CRASH = ["MANAGER_SHUTDOWN_REQUESTED", "MANAGER_CRASH_SHUTDOWN_IN_PROGRESS", "MA
 HOW = {"segv": "killed by SIGSEGV (11)", "abort": "killed by SIGABRT (6)", "fpe": "killed by SIGFPE (8)",
        "kill": "killed by SIGKILL (9)", "exit-0": "exit code 0", "exit-3": "exit code 3", "exit-4": "exit code 4",
        "denied": "killed for calling swapoff"}
-ENDED = re.compile(r"^warning: (\w+) \(pid (\d+)\): ended: (.+); restart \d+ of 1000 in 0\.0 s, the others run on$",
-                   re.M)
+NO_CORE = r"(?:, no core: [^;]+)?"
+ENDED = re.compile(r"^warning: (\w+) \(pid (\d+)\): ended: (.+?)" + NO_CORE +
+                   r"; restart \d+ of 1000 in 0\.0 s, the others run on$", re.M)
 # Module → what of the sandbox it has; all fall alike.
 FALLERS = {"plain": None, "plain_too": None, "open": {"landlock": "off", "seccomp": "off"},
            "private": {"private_tmp": True}, "protected": {"protect_system": True}, "lonely": {"network": "loopback"},
@@ -92,7 +93,8 @@ class Falls(ChaosCase):
         self.assertEqual(attempts, [f"CRASH_RECOVERY_ATTEMPT:{number}/1000" for number in range(1, SETS + 1)])
         self.assertEqual([line for line in lines if line in CRASH + attempts],
                          sum(([*CRASH, attempt] for attempt in attempts), []) + STOP[1:4])
-        logged = re.findall(r"^error: late \(pid (\d+)\): ended: (.*); restart \d+ of", self.manager.log, re.M)
+        logged = re.findall(r"^error: late \(pid (\d+)\): ended: (.*?)" + NO_CORE + r"; restart \d+ of",
+                            self.manager.log, re.M)
         self.assertEqual([(int(pid), how) for pid, how in logged],
                          [(fall.pid, HOW[fall.way]) for fall in self.falls("late")])
         self.assert_as_before(before)
