@@ -16,7 +16,8 @@ Received receive(int socket, Packet& packet) noexcept
     ssize_t size = 0;
     do {
         size = ::recvmsg(socket, &message, MSG_DONTWAIT);
-    } while (size < 0 && errno == EINTR);
+        // ECONNRESET comes once, of a peer that ended with packets unread; what it had sent is still there.
+    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
     if (size < 0)
         return errno == EAGAIN ? Received::nothing : Received::closed;
     if (size == 0)

@@ -346,8 +346,11 @@ void Launcher::read_control()
 
 void Launcher::tell_packet(const void* data, std::size_t size, std::span<const int> descriptors)
 {
-    if (equipment_.control && !send_packet(equipment_.control.get(), data, size, descriptors) &&
-        state_ == State::running)
+    if (!equipment_.control || send_packet(equipment_.control.get(), data, size, descriptors))
+        return;
+    // Of one that has ended, the last words may still be to be read; read_control() meets its end after them.
+    const bool ended = errno == EPIPE || errno == ECONNRESET || errno == ECONNREFUSED;
+    if (!ended && state_ == State::running)
         lose_manager("does not read what it is told");
 }
 
