@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A value is: mapping; boolean; seconds; timeout, seconds from 0.1; user; names, paths, ports, capabilities (lists of
-// them); 0..9, a whole number, and [0..9], a list of them; a|b, one of these words; number, bytes (which may end in K,
-// M, G, T), either or "infinity", and with `:` the pair soft:hard; percent.
+// A value is: mapping; boolean; seconds; timeout, seconds from 0.1; user; name; device, a path below /dev; names,
+// paths, ports, capabilities (lists of them); 0..9, a whole number, and [0..9], a list of them; a|b, one of these
+// words; number, bytes (which may end in K, M, G, T), either or "infinity", and with `:` the pair soft:hard; percent.
 #include "config/belay_help.hpp"
 
 #include <array>
@@ -50,6 +50,16 @@ constexpr std::array help{
     KeyHelp{"modules.restart.stable_after", "seconds", "A run that was as long forgives those before it."},
     KeyHelp{"modules.restart.burst", "1..1000", "After so many restarts without such a run, EVerest's rule holds."},
     KeyHelp{"modules.restart.success_exit_status", "[0..255]", "Exit codes that are no failure, beside 0."},
+    KeyHelp{"modules.liveness", "mapping",
+            "How it is told that it hangs. It is aborted then, killed if that has no effect, and `restart` decides. "
+            "README tells of the other steps."},
+    KeyHelp{
+        "modules.liveness.stuck_after", "timeout",
+        "How long it may be stopped, or wait in the kernel without progress, where `watchdog` or WatchdogSec= leads "
+        "to heartbeats; 30 unless given."},
+    KeyHelp{"modules.liveness.watchdog", "timeout",
+            "It promises to say WATCHDOG=1 at least so often, as in sd_notify(3), from when it is ready. It finds "
+            "NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID in its environment."},
     KeyHelp{"modules.startup", "mapping", "Its start."},
     KeyHelp{"modules.startup.timeout", "timeout", "How long it may take to be ready. No limit unless given."},
     KeyHelp{"modules.shutdown", "mapping", "Its end."},
@@ -122,6 +132,20 @@ constexpr std::array help{
     KeyHelp{"modules.limits.TasksMax", "number", "Processes and threads."},
     KeyHelp{"modules.limits.CPUWeight", "1..10000", "Its share of the processors; 100 unless given."},
     KeyHelp{"modules.limits.CPUQuota", "percent", "Of one processor, as `50%` or `200%`."},
+
+    KeyHelp{
+        "watchdog", "mapping",
+        "What resets the machine when the charger hangs. The manager vouches for itself, the modules and the broker "
+        "by heartbeats, also for WatchdogSec= of the unit, which takes none of these keys."},
+    KeyHelp{"watchdog.device", "device", "The hardware's, as /dev/watchdog0. None unless given."},
+    KeyHelp{"watchdog.timeout", "1..86400", "Seconds without feeding until the machine is reset; 30 unless given."},
+    KeyHelp{"watchdog.pretimeout", "1..86399", "So many seconds before that, the kernel's governor acts."},
+    KeyHelp{"watchdog.pretimeout_governor", "name",
+            "`panic` or `noop`. Where /sys is read-only (ProtectKernelTunables=), udev must have chosen it already."},
+    KeyHelp{"watchdog.heartbeat", "timeout",
+            "Between two heartbeats, at most a third of `timeout`; a quarter of the shortest timeout unless given."},
+    KeyHelp{"watchdog.require", "boolean",
+            "Whether a device that cannot be used is an error, which is the default, or a warning."},
 };
 
 } // namespace

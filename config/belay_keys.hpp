@@ -102,14 +102,18 @@ void read_paths(Reading& reading, const Member& member, std::vector<Named>& valu
 void read_ports(Reading& reading, const Member& member, std::vector<std::uint16_t>& values);
 Named named(const Node& node);
 
-// belay_limits.cpp, belay_restart.cpp, belay_sandbox.cpp
+// belay_limits.cpp, belay_restart.cpp, belay_sandbox.cpp, belay_watchdog.cpp
 void read_limits(Reading& reading, const Member& member, Limits& limits);
 void read_restart(Reading& reading, const Member& member, RestartPolicy& policy);
 void read_sandbox(Reading& reading, const Member& member, Sandbox& sandbox);
+void read_liveness(Reading& reading, const Member& member, Liveness& liveness);
+void read_watchdog(Reading& reading, const Member& member, launcher::WatchdogPlan& watchdog);
 
 std::vector<std::string> limit_names();
+std::vector<std::string> liveness_names();
 std::vector<std::string> restart_names();
 std::vector<std::string> sandbox_names();
+std::vector<std::string> watchdog_names();
 
 /// What keys say together, after the most specific of each was taken. `place`: what to point at.
 void check_limits(Reading& reading, const Place& place, const Limits& limits);

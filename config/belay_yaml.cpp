@@ -69,6 +69,7 @@ constexpr std::array module_keys{
     ModuleKey{"capabilities", read_capabilities},
     groups_key,
     limits_key,
+    ModuleKey{"liveness", [](auto& reading, auto& member, auto& to) { read_liveness(reading, member, to.liveness); }},
     ModuleKey{"restart", [](auto& reading, auto& member, auto& to) { read_restart(reading, member, to.restart); }},
     ModuleKey{"startup", // systemd's TimeoutStartSec=
               [](auto& reading, auto& member, auto& to) {
@@ -166,6 +167,8 @@ constexpr std::array sections{
                 check_policy(reading, member.key_place, work.result.manager);
             }},
     Section{"modules", [](auto& /*reading*/, auto& member, auto& work) { read_modules(work, member); }},
+    Section{"watchdog",
+            [](auto& reading, auto& member, auto& work) { read_watchdog(reading, member, work.result.watchdog); }},
 };
 
 } // namespace
@@ -182,10 +185,12 @@ std::vector<std::string> belay_yaml_keys()
     add("manager.", names_of(manager_keys));
     add("modules.", names_of(module_keys));
     add("modules.limits.", limit_names());
+    add("modules.liveness.", liveness_names());
     add("modules.restart.", restart_names());
     add("modules.sandbox.", sandbox_names());
     add("modules.shutdown.", names_of(shutdown_keys));
     add("modules.startup.", names_of(startup_keys));
+    add("watchdog.", watchdog_names());
     std::ranges::sort(result);
     return result;
 }

@@ -86,6 +86,7 @@ struct Configuration
     nlohmann::json schemas;                  ///< as published
     std::set<std::filesystem::path> sources; ///< every file that had a say, for the trust rule
     ModulePolicy manager;                    ///< belay.yaml, `manager:`; user, groups and limits
+    launcher::WatchdogPlan watchdog;         ///< belay.yaml, `watchdog:`
     bool from_database = false;              ///< the modules are those of the database
     std::map<std::string, Origin> origins;   ///< "run_as_user", "<id>" and "<id>/capabilities/<index>"
 };
@@ -119,6 +120,9 @@ struct LoadOptions
     std::string database;                           ///< `--db`, for messages
     ReadDatabase read_database;                     ///< none: the database has no say
 };
+
+/// EVerest's directory, as `options` have it, if it is there.
+std::filesystem::path wanted_prefix(const LoadOptions& options);
 
 /// Loads and validates everything. Every problem found is in `diagnostics`; nothing is returned if one is an error.
 std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagnostics);

@@ -43,6 +43,7 @@ public:
         plan.journal_output = options_.journal_output;
         plan.unit = options_.unit;
         plan.cgroup = options_.delegation.directory;
+        plan.watchdog = configuration_.watchdog;
         resolve_run_as_user();
         for (const auto& [id, module] : configuration_.modules)
             if (!module.standalone && !module.ignored)

@@ -103,6 +103,13 @@ struct Limits
     std::map<std::string, std::string> cgroup;        ///< file → value
 };
 
+/// How it is told that a module hangs.
+struct Liveness
+{
+    std::chrono::milliseconds stuck_after{30000};      ///< stopped, or in the kernel without progress, for so long
+    std::optional<std::chrono::milliseconds> watchdog; ///< it sends WATCHDOG=1, sd_notify(3), at least so often
+};
+
 /// One module's: of "*", of its name and of its id, each key from the most specific entry that has it.
 struct ModulePolicy
 {
@@ -112,6 +119,7 @@ struct ModulePolicy
     Limits limits;
     Sandbox sandbox;
     RestartPolicy restart;
+    Liveness liveness;
     std::optional<std::chrono::milliseconds> startup_timeout; ///< from its start until it is ready; none: no limit
     std::chrono::milliseconds shutdown_timeout{5000};         ///< from SIGTERM until SIGKILL
     std::optional<std::chrono::milliseconds> request_timeout; ///< from the request until SIGTERM; none: the same

@@ -19,15 +19,6 @@ bool holds_everest(const fs::path& prefix)
     return fs::is_directory(prefix / "share" / "everest", error);
 }
 
-/// A build that was copied to where EVerest is installed needs no `--prefix`.
-fs::path wanted_prefix(const LoadOptions& options)
-{
-    if (!options.prefix.empty())
-        return options.prefix;
-    const bool moved = !holds_everest(BELAY_INSTALL_PREFIX) && !options.program_prefix.empty();
-    return moved && holds_everest(options.program_prefix) ? options.program_prefix : BELAY_INSTALL_PREFIX;
-}
-
 /// Sets `result` to the prefix; false if it is no directory.
 bool resolve_prefix(Workspace& work, fs::path& result)
 {
@@ -242,6 +233,15 @@ void resolve_directories(Workspace& work, const SettingsReader& reader)
 }
 
 } // namespace
+
+/// A build that was copied to where EVerest is installed needs no `--prefix`.
+fs::path wanted_prefix(const LoadOptions& options)
+{
+    if (!options.prefix.empty())
+        return options.prefix;
+    const bool moved = !holds_everest(BELAY_INSTALL_PREFIX) && !options.program_prefix.empty();
+    return moved && holds_everest(options.program_prefix) ? options.program_prefix : BELAY_INSTALL_PREFIX;
+}
 
 bool resolve_settings(Workspace& work, bool need_config)
 {

@@ -26,6 +26,8 @@ constexpr std::array names{
     Name{"seconds", Kind::seconds, "seconds"},
     Name{"timeout", Kind::timeout, "seconds, from 0.1"},
     Name{"user", Kind::user, "name or number"},
+    Name{"name", Kind::name, "name"},
+    Name{"device", Kind::device, "path below /dev"},
     Name{"names", Kind::names, "list of names"},
     Name{"paths", Kind::paths, "list of absolute paths"},
     Name{"ports", Kind::ports, "list of ports"},

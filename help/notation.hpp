@@ -21,6 +21,8 @@ struct Notation
         seconds,
         timeout,
         user,
+        name,
+        device,
         names,
         paths,
         ports,

@@ -61,6 +61,10 @@ Json value_of(const Notation& value)
         return {{"type", "number"}, {"minimum", 0.1}, {"maximum", day}};
     case Kind::user:
         return either(text("^[^-]"), {{"type", "integer"}, {"minimum", 1}});
+    case Kind::name:
+        return text(".");
+    case Kind::device:
+        return text("^/dev/");
     case Kind::names:
         return list_of(text("."));
     case Kind::paths:

@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::size_t longest_text = 500;
 
+using Text = std::array<char, longest_text>;
+
 bool enter_into_journal(const MessageType* type, int priority, const char* text) noexcept
 {
     std::array<char, longest_text + 256> entry{};
@@ -31,11 +33,8 @@ bool enter_into_journal(const MessageType* type, int priority, const char* text)
     return send_to_journal({entry.data(), static_cast<std::size_t>(size)}) == 0;
 }
 
-[[gnu::format(printf, 3, 0)]] void tell(const MessageType* type, int priority, const char* format,
-                                        va_list arguments) noexcept
+void tell(const MessageType* type, int priority, Text& text) noexcept
 {
-    std::array<char, longest_text> text{};
-    std::vsnprintf(text.data(), text.size(), format, arguments);
     std::replace(text.begin(), text.end(), '\n', ' ');
     const bool journal = is_journal();
     if (journal && enter_into_journal(type, priority, text.data()))
@@ -63,18 +62,22 @@ void prepare_complaints() noexcept
 
 void complain(const char* format, ...) noexcept
 {
+    Text text{};
     va_list arguments;
     va_start(arguments, format);
-    tell(nullptr, LOG_ERR, format, arguments);
+    std::vsnprintf(text.data(), text.size(), format, arguments);
     va_end(arguments);
+    tell(nullptr, LOG_ERR, text);
 }
 
 void report(JournalMessage message, int priority, const char* format, ...) noexcept
 {
+    Text text{};
     va_list arguments;
     va_start(arguments, format);
-    tell(&type_of(message), priority, format, arguments);
+    std::vsnprintf(text.data(), text.size(), format, arguments);
     va_end(arguments);
+    tell(&type_of(message), priority, text);
 }
 
 } // namespace belay::launcher

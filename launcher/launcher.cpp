@@ -61,17 +61,25 @@ Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
 
 int Launcher::run()
 {
+    if (equipment_.feeding.expects_heartbeats()) {
+        const auto& state = equipment_.feeding.state();
+        note("started timeout %u ms, boot status 0x%x", state.timeout_ms, static_cast<unsigned>(state.boot_status));
+        tell(state);
+        equipment_.feeding.expect_first(monotonic_ns());
+    }
     while (!done())
         wait();
-    const auto timeout = static_cast<int>(plan_.stop_timeout_ms);
+    const auto timeout = given_up_ ? 0 : static_cast<int>(plan_.stop_timeout_ms);
     for (std::size_t i = 0; i < modules_.size(); ++i)
         signal_tree(i, SIGKILL);
     const auto reach = plan_.signal_domain && reaches_nobody_else() ? Reach::everybody : Reach::children;
     const bool nobody_left = kill_leftovers(equipment_.signals.get(), timeout, reach);
     equipment_.control_groups.remove();
-    if (!nobody_left) {
+    if (!nobody_left)
         reloads_ = false;
-        complain("some processes did not end within %d ms of SIGKILL", timeout);
+    end_feeding(nobody_left);
+    if (!nobody_left) {
+        complain("some processes did not end within %u ms of SIGKILL", plan_.stop_timeout_ms);
         return exit_code_ == 0 ? 1 : exit_code_;
     }
     return exit_code_;
@@ -80,8 +88,8 @@ int Launcher::run()
 bool Launcher::done() const
 {
     const auto running = [](const Module& module) { return module.pid != 0 || module.ending; };
-    return state_ != State::running && std::none_of(modules_.begin(), modules_.end(), running) &&
-           (equipment_.manager == 0 || (state_ == State::stopping && deadline_ns_ == 0));
+    return given_up_ || (state_ != State::running && std::none_of(modules_.begin(), modules_.end(), running) &&
+                         (equipment_.manager == 0 || (state_ == State::stopping && killed_)));
 }
 
 void Launcher::wait()
@@ -95,9 +103,10 @@ void Launcher::wait()
         own(i)[1] = {modules_[i].denied.descriptor(), POLLIN, 0};
     }
     const auto now = monotonic_ns();
-    const auto until = std::min(deadline_ns_ - 1, patience_ns_ - 1); // 0, which is never, becomes the largest
+    // 0, which is never, becomes the largest
+    const auto until = std::min({deadline_ns_ - 1, patience_ns_ - 1, equipment_.feeding.due_ns() - 1});
     const timespec timeout = to_timespec(until >= now && !unreaped_ ? until + 1 - now : 0);
-    const bool endless = deadline_ns_ == 0 && patience_ns_ == 0 && !unreaped_;
+    const bool endless = until + 1 == 0 && !unreaped_;
     if (::ppoll(polled_.data(), polled_.size(), endless ? nullptr : &timeout, nullptr) < 0)
         return; // EINTR cannot happen with every handled signal blocked, and is harmless
     for (std::size_t i = 0; i < modules_.size(); ++i) {
@@ -117,6 +126,8 @@ void Launcher::wait()
         tell_all_ends();
     if (deadline_ns_ != 0 && monotonic_ns() >= deadline_ns_)
         reach_deadline();
+    if (equipment_.feeding.missed(monotonic_ns()))
+        miss_heartbeat();
 }
 
 void Launcher::read_signals()
@@ -155,6 +166,7 @@ void Launcher::follow(Reload::Verdict verdict)
 /// The manager is to stop all modules, and has its time for that.
 void Launcher::forward(int signal)
 {
+    told_to_stop_ = told_to_stop_ || signal != SIGHUP;
     if (signal == SIGHUP)
         ready_ = false;
     else
@@ -345,6 +357,8 @@ void Launcher::lose_manager(const char* why)
     if (state_ != State::running)
         return; // it said `finish` before it went
     complain("the manager %s; stopping all modules", why);
+    note("stop-all the manager %s", why);
+    equipment_.feeding.expect_no_more();
     if (equipment_.manager != 0)
         ::kill(equipment_.manager, SIGKILL);
     state_ = State::stopping;
@@ -378,9 +392,15 @@ void Launcher::reach_deadline()
     deadline_ns_ = 0;
     if (state_ == State::running)
         return lose_manager("did not stop in time");
+    if (killed_) {
+        given_up_ = true;
+        return;
+    }
+    killed_ = true;
     signal_all(SIGKILL);
     if (equipment_.manager != 0)
         ::kill(equipment_.manager, SIGKILL);
+    set_deadline(plan_.stop_timeout_ms); // for what is stuck in the kernel
 }
 
 } // namespace belay::launcher

@@ -5,11 +5,13 @@
 #include "launcher/control.hpp"
 #include "launcher/denied_calls.hpp"
 #include "launcher/descriptor.hpp"
+#include "launcher/feeding.hpp"
 #include "launcher/module_start.hpp"
 #include "launcher/plan.hpp"
 #include "launcher/protocol.hpp"
 #include "launcher/reload.hpp"
 #include "launcher/service_manager.hpp"
+#include "launcher/step_record.hpp"
 
 #include <csignal>
 #include <deque>
@@ -28,19 +30,21 @@ struct Equipment
     std::deque<PreparedStart> starts; ///< by module number
     ServiceManager service_manager;
     ControlGroups control_groups;
+    Feeding feeding;
+    StepRecord record;
 };
 
 /// The root half: starts, signals and reaps what the plan names when the manager asks for it, in one loop that sleeps
 /// in ppoll(2). Allocates nothing after construction. What the manager may say is the table in operations.cpp; anything
-/// else ends it, and so does a stop that was asked for by a signal and takes it too long. Without a manager every
-/// module is stopped: SIGTERM, then SIGKILL for the whole group. What a module
-/// leaves behind when it ends, in whichever session, is killed, and likewise what that leaves behind.
+/// else ends it, and so does a stop that was asked for by a signal and takes it too long, or a heartbeat that does not
+/// come where they are expected. Without a manager every module is stopped: SIGTERM, then SIGKILL for the whole group.
+/// What a module leaves behind when it ends, in whichever session, is killed, and likewise what that leaves behind.
 class Launcher
 {
 public:
     Launcher(const LaunchPlan& plan, Equipment equipment);
 
-    /// Until every process is gone. The exit code: the manager's `finish`, or 1 if it ended without.
+    /// Until every process is gone, or does not go. The exit code: the manager's `finish`, or 1 if it ended without.
     int run();
 
     /// After run(): becomes bin/manager again if the manager asked for that and nobody is left. Returns 0 if not, or an
@@ -67,7 +71,7 @@ private:
     };
 
     struct Operation;
-    static const std::array<Operation, 5> operations;
+    static const std::array<Operation, 6> operations;
 
     /// The manager may ask modules to stop, then signal them, then kill them, and must tell the broker: so many times
     /// the plan's timeout is a manager that hangs.
@@ -92,6 +96,7 @@ private:
     void heartbeat(const Packet& packet);
     void notify(const Packet& packet);
     void finish(const Packet& packet);
+    void record(const Packet& packet);
 
     template <typename Message>
     void tell(const Message& message, std::span<const int> descriptors = {})
@@ -109,6 +114,9 @@ private:
     void set_deadline(std::uint64_t ms);
     [[nodiscard]] std::uint64_t time_to_end_ms() const noexcept;
     void reach_deadline();
+    void miss_heartbeat();
+    void end_feeding(bool nobody_left);
+    void note(const char* format, ...) noexcept __attribute__((format(printf, 2, 3)));
     [[nodiscard]] bool done() const;
 
     const LaunchPlan& plan_;
@@ -121,7 +129,10 @@ private:
     bool without_stream_ = false;             ///< the last one that was wanted could not be opened
     Reload reload_;
     bool reloads_ = false;
-    bool ready_ = false;    ///< systemd was told so, and not of a reload since
+    bool ready_ = false; ///< systemd was told so, and not of a reload since
+    bool told_to_stop_ = false;
+    bool killed_ = false;   ///< all that still runs
+    bool given_up_ = false; ///< on what survives that
     bool unreaped_ = false; ///< there may be more, for which no SIGCHLD comes
     State state_ = State::running;
     std::uint64_t deadline_ns_ = 0; ///< CLOCK_MONOTONIC; 0: none

@@ -8,7 +8,9 @@
 #include "launcher/capability_sets.hpp"
 #include "launcher/complaint.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/feeding.hpp"
 #include "launcher/launcher.hpp"
+#include "launcher/notify_directory.hpp"
 #include "launcher/own_privileges.hpp"
 #include "launcher/preparation.hpp"
 
@@ -118,7 +120,9 @@ Result<int> launch(const Arguments& arguments)
                         .manager = arguments.manager,
                         .starts = {},
                         .service_manager = ServiceManager{::getenv("NOTIFY_SOCKET")},
-                        .control_groups = {}};
+                        .control_groups = {},
+                        .feeding = {},
+                        .record = {}};
     const FileDescriptor plan_file{arguments.plan};
     const auto null_device = settle_descriptors();
     if (!null_device)
@@ -127,6 +131,7 @@ Result<int> launch(const Arguments& arguments)
     const auto plan = read_plan(plan_file);
     if (!plan)
         return tl::unexpected(plan.error());
+    NotifyDirectory notify_directory{*plan};
     auto signals = block_signals();
     if (!signals)
         return tl::unexpected(signals.error());
@@ -142,10 +147,19 @@ Result<int> launch(const Arguments& arguments)
     for (const auto& module : plan->modules)
         if (const auto prepared = preparation.prepare(*plan, module, equipment.starts); !prepared)
             return tl::unexpected("module `" + module.id + "`: " + prepared.error());
+    // Last, so that nothing but the drop below can fail once it counts.
+    auto feeding = Feeding::begin(plan->watchdog,
+                                  systemd_watchdog_ms(::getenv("WATCHDOG_USEC"), ::getenv("WATCHDOG_PID"), ::getpid()));
+    if (!feeding)
+        return tl::unexpected(feeding.error());
+    equipment.feeding = std::move(*feeding);
+    if (equipment.feeding.expects_heartbeats())
+        equipment.record = StepRecord{plan->watchdog};
     Launcher launcher{*plan, std::move(equipment)};
     if (const auto trimmed = trim_own_privileges(*plan); !trimmed)
         return tl::unexpected(trimmed.error());
     const int code = launcher.run();
+    notify_directory.remove();
     const int error = launcher.reload();
     if (error == 0)
         return code;

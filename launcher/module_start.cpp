@@ -5,6 +5,7 @@
 #include "launcher/stage_functions.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +40,8 @@ ino_t namespace_id(const char* link)
     return ::stat(link, &status) == 0 ? status.st_ino : 0;
 }
 
+constexpr std::size_t longest_pid = 10; // digits
+
 sock_fprog program_of(std::vector<sock_filter>& instructions)
 {
     return {static_cast<unsigned short>(instructions.size()), instructions.data()};
@@ -53,6 +56,14 @@ PreparedStart::PreparedStart(const ProcessPlan& plan, Filters& filters)
       scratch_(groups_.size() + 1),
       device_scratch_(plan.devices.size() + common_device_count())
 {
+    constexpr std::string_view name = "WATCHDOG_PID=";
+    const auto entry = std::find_if(plan.environment.begin(), plan.environment.end(),
+                                    [&](const std::string& one) { return one.starts_with(name); });
+    if (entry != plan.environment.end()) {
+        watchdog_pid_ = std::string{name} + std::string(longest_pid, '\0');
+        environment_[static_cast<std::size_t>(entry - plan.environment.begin())] = watchdog_pid_.data();
+        start_.own_pid = watchdog_pid_.data() + name.size();
+    }
     start_.arguments = arguments_.data();
     start_.environment = environment_.data();
     start_.working_directory = plan.working_directory.c_str();

@@ -5,6 +5,7 @@
 #include "launcher/seccomp_filter.hpp"
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include <linux/filter.h>
@@ -43,11 +44,12 @@ struct ModuleStart
     ino_t former_mount_namespace = 0;   ///< the launcher's
     ino_t former_network_namespace = 0; ///< the launcher's
     const LandlockPlan* landlock = nullptr;
-    int landlock_abi = 0;   ///< the kernel's
-    pid_t out_of_reach = 0; ///< a process that may not be signalled from inside the domain; 0: not checked
-    sock_fprog filter{};    ///< no instructions: no filter
-    sock_fprog allowed{};   ///< likewise; what it does not allow is notified over `status`
-    pid_t parent = 0;       ///< the launcher; 0: not checked, no parent-death signal
+    int landlock_abi = 0;    ///< the kernel's
+    pid_t out_of_reach = 0;  ///< a process that may not be signalled from inside the domain; 0: not checked
+    sock_fprog filter{};     ///< no instructions: no filter
+    sock_fprog allowed{};    ///< likewise; what it does not allow is notified over `status`
+    char* own_pid = nullptr; ///< in `environment`: where the digits of WATCHDOG_PID go; null: nowhere
+    pid_t parent = 0;        ///< the launcher; 0: not checked, no parent-death signal
 };
 
 /// Owns what a ModuleStart refers to. `plan` and `filters` must outlive it.
@@ -66,6 +68,7 @@ public:
 private:
     std::vector<char*> arguments_;
     std::vector<char*> environment_;
+    std::string watchdog_pid_; ///< the one entry that only the child knows
     std::vector<gid_t> groups_;
     std::vector<gid_t> scratch_;
     std::vector<int> device_scratch_;

@@ -39,12 +39,13 @@ struct Launcher::Operation
     void (Launcher::*run)(const Packet&);
 };
 
-constexpr std::array<Launcher::Operation, 5> Launcher::operations{
+constexpr std::array<Launcher::Operation, 6> Launcher::operations{
     Operation{Opcode::start, sizeof(Start), true, &Launcher::start},
     Operation{Opcode::signal, sizeof(Signal), false, &Launcher::signal},
     Operation{Opcode::heartbeat, sizeof(Heartbeat), true, &Launcher::heartbeat},
     Operation{Opcode::notify, sizeof(Notify), false, &Launcher::notify},
     Operation{Opcode::finish, sizeof(Finish), true, &Launcher::finish},
+    Operation{Opcode::record, sizeof(Record), false, &Launcher::record},
 };
 
 void Launcher::dispatch(const Packet& packet)
@@ -109,12 +110,20 @@ void Launcher::signal(const Packet& packet)
         signal_tree(request.module, request.signal);
     else if (pid != 0)
         ::kill(pid, request.signal);
+    // Who is stopped would not die of it, nor dump core.
+    if (pid != 0 && request.signal == SIGABRT)
+        ::kill(pid, SIGCONT);
 }
 
 void Launcher::heartbeat(const Packet& packet)
 {
-    if (packet.as<Heartbeat>().healthy != 0)
-        equipment_.service_manager.pet_watchdog();
+    equipment_.feeding.heartbeat(packet.as<Heartbeat>().healthy != 0, monotonic_ns(), equipment_.service_manager);
+}
+
+void Launcher::record(const Packet& packet)
+{
+    const auto request = packet.as<Record>();
+    equipment_.record.add({request.text.data(), ::strnlen(request.text.data(), request.text.size())});
 }
 
 void Launcher::notify(const Packet& packet)
@@ -152,6 +161,7 @@ void Launcher::finish(const Packet& packet)
         return lose_manager("asked for an exit code that does not exist");
     if (request.after > After::reload || (request.after == After::reload && plan_.invocation.program.empty()))
         return lose_manager("asked for what cannot follow the end");
+    equipment_.feeding.expect_no_more();
     exit_code_ = request.exit_code;
     reloads_ = request.after == After::reload;
     state_ = State::finishing;

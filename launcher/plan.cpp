@@ -78,10 +78,18 @@ void serialize(Archive& archive, Invocation& invocation)
 }
 
 template <typename Archive>
+void serialize(Archive& archive, WatchdogPlan& plan)
+{
+    archive(plan.wanted, plan.device, plan.require, plan.timeout_s, plan.pretimeout_s, plan.pretimeout_governor,
+            plan.heartbeat_ms, plan.record_directory, plan.history);
+}
+
+template <typename Archive>
 void serialize(Archive& archive, LaunchPlan& plan)
 {
     archive(plan.modules, plan.manager, plan.trust_rule, plan.trusted_owner, plan.prefix_output, plan.journal_output,
-            plan.unit, plan.signal_domain, plan.cgroup, plan.invocation, plan.reloaded, plan.stop_timeout_ms);
+            plan.unit, plan.signal_domain, plan.cgroup, plan.watchdog, plan.notify_directory, plan.invocation,
+            plan.reloaded, plan.stop_timeout_ms);
 }
 
 class Writer
@@ -243,6 +251,16 @@ void check(Reader& reader, const ProcessPlan& plan)
         reader.expect(setting.file.find('/') == std::string::npos, "a control file is a path");
 }
 
+void check(Reader& reader, const WatchdogPlan& plan)
+{
+    constexpr std::uint32_t longest_s = 86400;
+    reader.expect(plan.timeout_s > 0 && plan.timeout_s <= longest_s, "a watchdog's timeout is out of range");
+    reader.expect(plan.pretimeout_s < plan.timeout_s, "a watchdog's pretimeout is not before its timeout");
+    reader.expect(plan.heartbeat_ms < plan.timeout_s * 1000, "heartbeats come later than the watchdog's timeout");
+    for (const auto* path : {&plan.device, &plan.record_directory})
+        reader.expect(path->empty() || path->starts_with('/'), "a path of the watchdog's is not absolute");
+}
+
 } // namespace
 
 std::string encode(const LaunchPlan& plan)
@@ -270,6 +288,9 @@ tl::expected<LaunchPlan, std::string> decode(std::span<const std::byte> bytes)
         reader.expect(!module.arguments.empty(), "a program has no argument 0");
     }
     check(reader, plan.manager);
+    check(reader, plan.watchdog);
+    reader.expect(plan.notify_directory.empty() || plan.notify_directory.starts_with('/'),
+                  "the notify directory is not absolute");
     const auto& program = plan.invocation.program;
     reader.expect(program.empty() || program.starts_with('/'), "the program of a reload is not absolute");
     reader.expect(program.empty() || !plan.invocation.arguments.empty(), "the program of a reload has no argument 0");

@@ -159,6 +159,20 @@ struct Invocation
     std::vector<std::string> environment;
 };
 
+/// What resets the machine, or has systemd end the service, if the charger hangs; belay.yaml, `watchdog:`.
+struct WatchdogPlan
+{
+    bool wanted = false;             ///< belay.yaml has it; without, only systemd's WATCHDOG_USEC leads to heartbeats
+    std::string device;              ///< absolute path; empty: no hardware
+    bool require = true;             ///< a device that cannot be used is an error
+    std::uint32_t timeout_s = 30;    ///< from the last feeding until the machine is reset
+    std::uint32_t pretimeout_s = 0;  ///< before that, so much, the governor acts; 0: never
+    std::string pretimeout_governor; ///< empty: as it is
+    std::uint32_t heartbeat_ms = 0;  ///< between two heartbeats of the manager; 0: a quarter of the shortest timeout
+    std::string record_directory;    ///< of StepRecord; empty: none
+    std::string history;             ///< what its file has in it
+};
+
 struct LaunchPlan
 {
     std::vector<ProcessPlan> modules; ///< the index is the module's number in the protocol
@@ -170,6 +184,8 @@ struct LaunchPlan
     std::string unit;            ///< systemd's name of this service, for these; empty: none
     bool signal_domain = false;  ///< launcher, manager and modules are in one (signal_domain.hpp)
     std::string cgroup;          ///< the delegated cgroup v2 directory that is Belay's own; empty: none
+    WatchdogPlan watchdog;
+    std::string notify_directory; ///< with a socket for some modules, named by number; removed in the end; empty: none
     Invocation invocation;
     bool reloaded = false;                ///< the launcher before this one, with the same pid, confined itself already
     std::uint32_t stop_timeout_ms = 5000; ///< SIGTERM to SIGKILL when the launcher itself must end the modules

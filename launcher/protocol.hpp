@@ -18,11 +18,13 @@ enum class Opcode : std::uint32_t
     heartbeat,
     notify,
     finish,
+    record,
     // launcher to manager
     started = 64,
     start_failed,
     exited,
     signal_received,
+    watchdog,
 };
 
 enum class Scope : std::uint32_t
@@ -54,11 +56,19 @@ struct Signal
     Scope scope = Scope::process; ///< tree: the module's process group
 };
 
+/// Due every `interval_ms` of WatchdogState. What is watched by a watchdog is fed if the manager vouches for it.
 struct Heartbeat
 {
     Opcode opcode = Opcode::heartbeat;
     std::uint32_t healthy = 0;
     std::uint64_t sequence = 0;
+};
+
+/// A step against something that went wrong, for who asks after a reset (step_record.hpp).
+struct Record
+{
+    Opcode opcode = Opcode::record;
+    std::array<char, 252> text{}; ///< a word for the step, a space, the reason; NUL-terminated
 };
 
 /// Forwarded to systemd (sd_notify(3)): the launcher is the service's main process. It knows by itself of a reload.
@@ -125,6 +135,22 @@ struct SignalReceived
     std::int32_t signal = 0; ///< SIGINT, SIGTERM or SIGHUP
 };
 
-constexpr std::size_t largest_packet = sizeof(Notify);
+/// Heartbeats are wanted. The first packet, and only with a watchdog.
+struct WatchdogState
+{
+    Opcode opcode = Opcode::watchdog;
+    std::uint32_t interval_ms = 0;   ///< between two heartbeats
+    std::uint32_t deadline_ms = 0;   ///< without one for so long, all modules are stopped
+    std::uint32_t systemd_ms = 0;    ///< WatchdogSec= of the unit; 0: none
+    std::uint32_t timeout_ms = 0;    ///< of the hardware; 0: none is fed
+    std::int32_t error = 0;          ///< errno: why a hardware watchdog that was asked for is not fed
+    std::int32_t boot_status = 0;    ///< WDIOF_*: why the machine was started
+    std::uint32_t nowayout = 0;      ///< 1: it cannot be stopped
+    std::uint32_t magic_close = 0;   ///< 0: it stops with the launcher, however that ends
+    std::array<char, 32> identity{}; ///< of the hardware; NUL-terminated
+};
+
+constexpr std::size_t largest_packet = sizeof(Record);
+static_assert(sizeof(Notify) <= largest_packet);
 
 } // namespace belay::launcher

@@ -72,6 +72,17 @@ constexpr bool in_order()
 }
 static_assert(in_order(), "the table follows the enumeration");
 
+/// Into what is zeros until then, and has room for it.
+void write_pid(char* to, pid_t pid) noexcept
+{
+    constexpr pid_t base = 10;
+    pid_t power = 1;
+    while (pid / power >= base)
+        power *= base;
+    for (; power > 0; power /= base)
+        *to++ = static_cast<char>('0' + pid / power % base);
+}
+
 [[noreturn]] void fail(int status, StageId stage, int error) noexcept
 {
     const StageFailure failure{stage, error};
@@ -84,6 +95,8 @@ static_assert(in_order(), "the table follows the enumeration");
 
 void become(const ModuleStart& start) noexcept
 {
+    if (start.own_pid != nullptr)
+        write_pid(start.own_pid, ::getpid());
     for (const Stage& stage : stages)
         if (const int error = stage.run(start); error != 0)
             fail(start.status, stage.id, error);

@@ -37,7 +37,7 @@ constexpr std::array forwarded{SIGINT, SIGTERM, SIGHUP};
 std::vector<std::string> launcher_environment()
 {
     std::vector<std::string> result;
-    for (const auto* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM"})
+    for (const auto* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"})
         if (const char* value = std::getenv(name))
             result.push_back(std::string{name} + '=' + value);
     return result;

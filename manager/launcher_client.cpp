@@ -83,6 +83,21 @@ void LauncherClient::notify(launcher::Notification kind, std::string_view text)
     send(packet);
 }
 
+void LauncherClient::heartbeat(std::uint64_t sequence, bool healthy)
+{
+    launcher::Heartbeat packet;
+    packet.sequence = sequence;
+    packet.healthy = healthy ? 1 : 0;
+    send(packet);
+}
+
+void LauncherClient::record(std::string_view text)
+{
+    launcher::Record packet;
+    std::ranges::copy(text.substr(0, packet.text.size() - 1), packet.text.begin());
+    send(packet);
+}
+
 void LauncherClient::finish(int exit_code, launcher::After after)
 {
     launcher::Finish packet;
@@ -134,6 +149,8 @@ void LauncherClient::dispatch(std::string_view packet, FileDescriptor first, Fil
     else if (const auto signal = as<launcher::SignalReceived>(packet);
              signal && opcode == launcher::Opcode::signal_received)
         listener_.on_signal(signal->signal);
+    else if (const auto state = as<launcher::WatchdogState>(packet); state && opcode == launcher::Opcode::watchdog)
+        listener_.on_watchdog(*state);
     else
         lose("it sent a packet that is not in its protocol");
 }

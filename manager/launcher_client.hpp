@@ -19,6 +19,7 @@ public:
     virtual void on_start_failed(const launcher::StartFailed& failed) = 0;
     virtual void on_exited(const launcher::Exited& exited) = 0;
     virtual void on_signal(int signal) = 0;
+    virtual void on_watchdog(const launcher::WatchdogState& state) = 0;
     /// Nothing follows.
     virtual void on_launcher_gone(const std::string& why) = 0;
 
@@ -36,6 +37,8 @@ public:
     void start(std::uint32_t module, std::uint32_t attempt);
     void signal(std::uint32_t module, int signal, launcher::Scope scope);
     void notify(launcher::Notification kind, std::string_view text = {});
+    void heartbeat(std::uint64_t sequence, bool healthy);
+    void record(std::string_view text); ///< launcher::Record
     void finish(int exit_code, launcher::After after);
 
 private:

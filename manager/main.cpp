@@ -7,6 +7,7 @@
 #include "config/configuration.hpp"
 #include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/feeding.hpp"
 #include "launcher/journal.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/own_privileges.hpp"
@@ -16,8 +17,10 @@
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
 #include "manager/instance.hpp"
+#include "manager/last_reset.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
+#include "manager/notify_sockets.hpp"
 #include "manager/options.hpp"
 #include "manager/trust_check.hpp"
 
@@ -197,6 +200,13 @@ Result<launcher::Invocation> invocation_of(const Options& options)
     return result;
 }
 
+/// By belay.yaml, or by systemd.
+bool is_watched(const launcher::LaunchPlan& plan)
+{
+    return plan.watchdog.wanted ||
+           launcher::systemd_watchdog_ms(std::getenv("WATCHDOG_USEC"), std::getenv("WATCHDOG_PID"), ::getpid()) != 0;
+}
+
 /// A warning is enough where it cannot be told: the charger is worth more than the protection against a mistake.
 Result<FileDescriptor> claim(const config::Broker& broker)
 {
@@ -242,11 +252,18 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
     if (!timeline)
         return tl::unexpected(timeline.error());
     plan->signal_domain = confine_signals(*plan, options.reloaded);
+    auto sockets = make_notify_sockets(configuration, options.load.environment, *plan);
+    if (!sockets)
+        return tl::unexpected(sockets.error());
+    auto last_reset =
+        is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : std::string{};
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());
     instance->reset(); // it is the launcher's
-    return run(configuration, *plan, options, {std::move(*control), std::move(fifo), std::move(*timeline)});
+    return run(
+        configuration, *plan, options,
+        {std::move(*control), std::move(fifo), std::move(*timeline), std::move(*sockets), std::move(last_reset)});
 }
 
 /// From the first status line on, a signal is answered by the last ones, however long the configuration takes to load.
@@ -256,7 +273,7 @@ Result<StatusFifo> begin(const Options& options)
     if (options.judge)
         return StatusFifo{};
     auto fifo = StatusFifo::open(options.status_fifo, options.reloaded);
-    const bool starting = !options.check && options.dump_manifests.empty();
+    const bool starting = !options.check && !options.last_reset && options.dump_manifests.empty();
     if (const auto held = fifo && starting ? hold_signals() : Result<void>{}; !held)
         return tl::unexpected(held.error());
     if (const auto written = fifo ? fifo->write(status_line(Step::manager_initializing)) : tl::expected<void, int>{};
@@ -276,6 +293,8 @@ int main(int argc, char** argv)
     auto fifo = begin(options);
     if (!fifo)
         return complain(fifo.error());
+    if (options.last_reset)
+        return print_last_reset(options.load);
     if (!options.dump_manifests.empty())
         return dump_manifests(options);
     config::Diagnostics diagnostics;

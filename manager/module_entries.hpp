@@ -20,6 +20,7 @@ struct End
     pid_t pid = 0;             ///< 0: it never ran
     std::optional<int> status; ///< wait(2)'s; nothing: it never ran
     bool late = false;         ///< it was ended because it was not ready in time
+    bool hung = false;         ///< it was ended because it hung
     std::string how;           ///< for people
     std::chrono::nanoseconds ran{};
     launcher::StageFailure failure; ///< why it never ran

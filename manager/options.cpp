@@ -112,6 +112,7 @@ void add_own_options(CLI::App& app, Options& options)
     app.add_option("--trust-files-of", options.trust_files_of, "Files of USER count as root's: not on a charger")
         ->type_name("USER");
     app.add_option("--timeline", options.timeline, "Write when each module was forked ... ready")->type_name("FILE");
+    app.add_flag("--last-reset", options.last_reset, "Say why the machine was reset, and exit");
     app.add_flag("--reloaded", options.reloaded)->group(""); // the launcher's
     app.add_flag("--judge", options.judge)->group("");       // the launcher's
 }

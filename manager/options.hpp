@@ -15,7 +15,8 @@ struct Options
     bool check = false;
     std::string dump;           ///< directory; empty: none
     std::string dump_manifests; ///< directory; empty: none
-    std::string database;       ///< the configuration database; empty: none
+    bool last_reset = false;
+    std::string database; ///< the configuration database; empty: none
     bool reset_from_yaml = false;
     bool into_idle = false;
     bool idle_on_failure = false;

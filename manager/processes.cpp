@@ -9,11 +9,14 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fmt/format.h>
 #include <utility>
 
 namespace belay::manager {
 
 namespace {
+
+constexpr std::chrono::milliseconds longest_kill{5000};
 
 std::size_t longest_id(const launcher::LaunchPlan& plan)
 {
@@ -51,7 +54,7 @@ std::string Processes::name_of(std::uint32_t module, const Process& process) con
 void Processes::start(std::uint32_t module, unsigned attempt)
 {
     running_.try_emplace(
-        module, loop_, [this, module] { end_late(module); }, [this, module] { kill(module, running_.at(module)); });
+        module, loop_, [this, module] { end_late(module); }, [this, module] { be_overdue(module); });
     launcher_.start(module, attempt);
 }
 
@@ -64,20 +67,65 @@ void Processes::terminate(std::uint32_t module, Process& process)
     process.stop_deadline.arm(settings_of(module).policy.shutdown_timeout);
 }
 
+/// What it did not do, before it is killed.
+std::string Processes::reproach(const Process& process, std::chrono::nanoseconds limit) const
+{
+    if (process.terminated_ns == 0)
+        return {};
+    const auto waited = std::min(std::chrono::nanoseconds{monotonic_ns() - process.terminated_ns}, limit);
+    return fmt::format("did not end within {:.1f} s of {}; ", std::chrono::duration<double>{waited}.count(),
+                       process.hung.empty() ? "SIGTERM" : "SIGABRT");
+}
+
 void Processes::kill(std::uint32_t module, Process& process)
 {
     if (std::exchange(process.killed, true))
         return;
     launcher_.signal(module, SIGKILL, launcher::Scope::tree);
-    const auto what = about(JournalMessage::module_killed, plan_.modules[module].id, process.pid);
-    if (process.terminated_ns == 0)
-        return log_entry(log_, spdlog::level::warn, what,
-                         fmt::format("{}: killing it and what it started", name_of(module, process)));
-    const std::chrono::nanoseconds waited{monotonic_ns() - process.terminated_ns};
-    const std::chrono::nanoseconds limit{settings_of(module).policy.shutdown_timeout};
-    log_entry(log_, spdlog::level::warn, what,
-              fmt::format("{}: did not end within {:.1f} s of SIGTERM; killing it and what it started",
-                          name_of(module, process), std::chrono::duration<double>{std::min(waited, limit)}.count()));
+    process.stop_deadline.arm(longest_kill);
+    log_entry(log_, spdlog::level::warn, about(JournalMessage::module_killed, plan_.modules[module].id, process.pid),
+              fmt::format("{}: {}killing it and what it started", name_of(module, process),
+                          reproach(process, settings_of(module).policy.shutdown_timeout)));
+}
+
+/// Time is up for what was asked of it last.
+void Processes::be_overdue(std::uint32_t module)
+{
+    auto& process = running_.at(module);
+    if (!process.killed)
+        return kill(module, process);
+    log_entry(log_, spdlog::level::critical, about(JournalMessage::ladder_step, plan_.modules[module].id, process.pid),
+              fmt::format("{}: survives SIGKILL: it is stuck in the kernel", name_of(module, process)));
+    listener_.on_unkillable(module);
+}
+
+void Processes::abort(std::uint32_t module, const std::string& why)
+{
+    auto& process = running_.at(module);
+    if (process.terminated_ns != 0)
+        return;
+    log_entry(log_, spdlog::level::err, about(JournalMessage::ladder_step, plan_.modules[module].id, process.pid),
+              fmt::format("{}: hangs: {}; aborting it", name_of(module, process), why));
+    process.hung = why;
+    process.startup_deadline.disarm();
+    process.terminated_ns = monotonic_ns();
+    launcher_.signal(module, SIGABRT, launcher::Scope::process);
+    process.stop_deadline.arm(settings_of(module).policy.shutdown_timeout);
+}
+
+std::vector<Processes::Executing> Processes::executing() const
+{
+    std::vector<Executing> result;
+    for (const auto& [module, process] : running_)
+        if (process.pid != 0 && process.terminated_ns == 0 && !process.killed)
+            result.push_back({module, process.pid});
+    return result;
+}
+
+std::string Processes::name_of(std::uint32_t module) const
+{
+    const auto found = running_.find(module);
+    return found == running_.end() ? plan_.modules[module].id : name_of(module, found->second);
 }
 
 void Processes::terminate_all()
@@ -194,7 +242,9 @@ void Processes::on_exited(const launcher::Exited& exited)
     end.pid = exited.pid;
     end.status = exited.status;
     end.late = found->second.late;
-    end.how = (end.late ? "not ready in time, " : "") + describe_exit(exited, plan_.modules[exited.module]) +
+    end.hung = !found->second.hung.empty();
+    const auto before = end.hung ? "hung (" + found->second.hung + "), " : end.late ? "not ready in time, " : "";
+    end.how = before + describe_exit(exited, plan_.modules[exited.module]) +
               explain_core(exited.status, exited.pid, plan_.modules[exited.module], core_pattern());
     end.ran = std::chrono::nanoseconds{now - found->second.executed_ns};
     running_.erase(found);

@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace belay::manager {
 
@@ -21,6 +22,9 @@ class ProcessListener
 public:
     virtual void on_process_ended(const End& end) = 0;
     virtual void on_signal(int signal) = 0;
+    virtual void on_watchdog(const launcher::WatchdogState& state) = 0;
+    /// It survives SIGKILL.
+    virtual void on_unkillable(std::uint32_t module) = 0;
     /// All processes were killed; nothing follows.
     virtual void on_launcher_gone(const std::string& why) = 0;
 
@@ -29,8 +33,8 @@ protected:
 };
 
 /// The processes of the modules, which have the plan's numbers, and their deadlines: one that is not ready in time
-/// after its start is ended, one that does not end in time after SIGTERM is killed with all that it started. What it
-/// means that one ends is the listener's matter.
+/// after its start is ended, one that does not end in time after SIGTERM or SIGABRT is killed with all that it started.
+/// What it means that one ends is the listener's matter.
 class Processes final : private LauncherListener
 {
 public:
@@ -40,7 +44,9 @@ public:
 
     void start(std::uint32_t module, unsigned attempt);
     void terminate_all(); ///< SIGTERM to the main processes, and SIGKILL for each when its time is up
-    void kill_all();      ///< SIGKILL to all that the modules have started
+    /// SIGABRT, for its core; then SIGKILL when its time is up. `why`: a clause.
+    void abort(std::uint32_t module, const std::string& why);
+    void kill_all(); ///< SIGKILL to all that the modules have started
 
     /// How long the running modules may take after SIGTERM.
     [[nodiscard]] std::chrono::milliseconds longest_stop() const;
@@ -56,6 +62,19 @@ public:
 
     /// Those that were asked to start and did not end.
     [[nodiscard]] std::size_t count() const { return running_.size(); }
+
+    [[nodiscard]] bool has(std::uint32_t module) const { return running_.contains(module); }
+
+    struct Executing
+    {
+        std::uint32_t module;
+        pid_t pid;
+    };
+    /// Those that execute and are not being ended.
+    [[nodiscard]] std::vector<Executing> executing() const;
+
+    /// "slac (pid 123)"
+    [[nodiscard]] std::string name_of(std::uint32_t module) const;
 
     /// 0 if it does not execute.
     [[nodiscard]] pid_t pid_of(const std::string& id) const;
@@ -76,6 +95,7 @@ private:
         FileDescriptor handle;
         std::uint64_t executed_ns = 0;
         bool late = false;
+        std::string hung;                ///< why it is being aborted; empty: it is not
         std::uint64_t terminated_ns = 0; ///< 0: not yet
         bool killed = false;
         Timer startup_deadline;
@@ -86,11 +106,14 @@ private:
     void on_start_failed(const launcher::StartFailed& failed) override;
     void on_exited(const launcher::Exited& exited) override;
     void on_signal(int signal) override { listener_.on_signal(signal); }
+    void on_watchdog(const launcher::WatchdogState& state) override { listener_.on_watchdog(state); }
     void on_launcher_gone(const std::string& why) override;
 
     void terminate(std::uint32_t module, Process& process);
     void kill(std::uint32_t module, Process& process);
     void end_late(std::uint32_t module);
+    void be_overdue(std::uint32_t module);
+    [[nodiscard]] std::string reproach(const Process& process, std::chrono::nanoseconds limit) const;
     [[nodiscard]] const config::Module& settings_of(std::uint32_t module) const;
     [[nodiscard]] std::string name_of(std::uint32_t module, const Process& process) const;
 

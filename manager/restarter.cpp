@@ -17,6 +17,7 @@ Restarter::Restarter(EventLoop& loop, const config::Configuration& configuration
         if (policy.together)
             together = backoff;
         runs_.emplace(module, std::make_unique<Run>(loop, policy, std::move(backoff), [this, module, start] {
+                          runs_.at(module)->pending = false;
                           start(module, runs_.at(module)->backoff->attempts());
                       }));
     }
@@ -28,7 +29,7 @@ Restarter::Decision Restarter::ended(const End& end)
     const auto& id = plan_.modules[end.module].id;
     const auto what = end.status ? id + " (pid " + std::to_string(end.pid) + "): ended: " + end.how
                                  : id + ": not started: " + end.how;
-    const auto verdict = judge(run.policy, end.late ? std::nullopt : end.status);
+    const auto verdict = judge(run.policy, end.late || end.hung ? std::nullopt : end.status);
     if (verdict == Verdict::stay_ended)
         log_entry(log_, spdlog::level::info, about_end(JournalMessage::module_ended, id, end),
                   what + ", which counts as success; it is not started again");
@@ -49,6 +50,7 @@ Restarter::Decision Restarter::ended(const End& end)
                   fmt::format("{}; restart {} of {} in {:.1f} s, the others run on", what, attempt, run.policy.burst,
                               seconds));
         run.timer.arm(*delay);
+        run.pending = true;
     } else {
         log_entry(log_, spdlog::level::err, about_crash(id, end),
                   fmt::format("{}; restart {} of {}: all modules are stopped, and started again {:.1f} s later", what,
@@ -64,8 +66,10 @@ void Restarter::stopped(const End& end)
 
 void Restarter::cancel()
 {
-    for (auto& [module, run] : runs_)
+    for (auto& [module, run] : runs_) {
         run->timer.disarm();
+        run->pending = false;
+    }
 }
 
 } // namespace belay::manager

@@ -37,6 +37,9 @@ public:
     /// It ended because all are stopped.
     void stopped(const End& end);
 
+    /// It ended, and will be started again.
+    [[nodiscard]] bool is_pending(std::uint32_t module) const { return runs_.at(module)->pending; }
+
     /// The charger stops: nobody is started any more.
     void cancel();
 
@@ -50,6 +53,7 @@ private:
         const config::RestartPolicy& policy;
         std::shared_ptr<Backoff> backoff; ///< of this module, or of all that are counted together
         Timer timer;
+        bool pending = false;
     };
 
     const launcher::LaunchPlan& plan_;

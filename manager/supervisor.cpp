@@ -55,6 +55,12 @@ Supervisor::Supervisor(EventLoop& loop, const config::Configuration& configurati
       roll_call_(loop, configuration, *log_, *this),
       restarter_(loop, configuration, plan, *log_, [this](auto module, auto attempt) { restart(module, attempt); }),
       broker_recovery_(configuration, plan, options.recover_module_crashes),
+      heartbeat_(loop, configuration, plan, processes_, *log_, *this),
+      module_watchdogs_(
+          loop, configuration, plan, std::move(inheritance.notify_sockets), *log_,
+          [this](auto module) { return processes_.pid_of(plan_.modules[module].id); },
+          [this](auto module, const auto& why) { on_module_hangs(module, why); }),
+      last_reset_(std::move(inheritance.last_reset)),
       service_status_(loop, processes_.launcher(), options.load.environment.contains("NOTIFY_SOCKET"),
                       [this] { return describe_charger(); }),
       deadline_(loop, [this] { apply(Event::deadline); }),
@@ -204,6 +210,7 @@ void Supervisor::start_modules()
     for (const auto& [id, module] : configuration_.modules)
         conversation_.renew(id);
     all_clean_ = true;
+    done_.clear();
     log_->info("starting {}", counted(plan_.modules.size(), "module"));
     for (std::uint32_t module = 0; module < plan_.modules.size(); ++module)
         processes_.start(module, recovery_.attempt);
@@ -252,7 +259,8 @@ void Supervisor::announce()
 /// broker has answered, which takes less than a millisecond.
 void Supervisor::on_process_ended(const End& end)
 {
-    const bool by_itself = end.status && !end.late && !lifecycle_.stopping();
+    module_watchdogs_.end(end.module);
+    const bool by_itself = end.status && !end.late && !end.hung && !lifecycle_.stopping();
     ended_.push_back(end);
     if (!by_itself || !conversation_.connected())
         return judge_ended();
@@ -289,11 +297,13 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
 {
     const auto& id = plan_.modules[end.module].id;
     const bool was_ready = roll_call_.is_ready(id);
+    const auto what = id + (end.pid > 0 ? " (pid " + std::to_string(end.pid) + ")" : "") + ": " + end.how;
     switch (decision.verdict) {
     case Verdict::exhausted:
         exhausted_ = true;
         [[fallthrough]];
     case Verdict::stop_all:
+        record_step("exit", what);
         failure_ = id + (end.status ? " ended: " : " could not be started: ") + end.how;
         log_entry(*log_, spdlog::level::err, about_crash(id, end),
                   !end.status
@@ -304,11 +314,14 @@ void Supervisor::follow(const Restarter::Decision& decision, const End& end)
                                     was_ready ? "" : ", before it was ready"));
         return fail();
     case Verdict::stay_ended:
+        done_.insert(end.module);
         return was_ready ? void() : roll_call_.mark(id); // it is not waited for any more
     case Verdict::restart:
+        record_step("restart-module", what);
         roll_call_.forget(id);
         return update_status();
     case Verdict::restart_all:
+        record_step("restart-all", what);
         recovery_ = decision;
         return recover();
     }

@@ -3,8 +3,10 @@
 
 #include "manager/broker_recovery.hpp"
 #include "manager/conversation.hpp"
+#include "manager/heartbeat.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
+#include "manager/module_watchdogs.hpp"
 #include "manager/parameter_store.hpp"
 #include "manager/processes.hpp"
 #include "manager/repeats.hpp"
@@ -18,7 +20,10 @@ namespace belay::manager {
 
 /// Brings the parts together: what happens to processes, over MQTT and in the roll call becomes an event of the
 /// lifecycle, and its steps become orders to the processes, messages to the modules and status lines.
-class Supervisor final : private ProcessListener, private ConversationListener, private RollCallListener
+class Supervisor final : private ProcessListener,
+                         private ConversationListener,
+                         private RollCallListener,
+                         private HeartbeatListener
 {
 public:
     Supervisor(EventLoop& loop, const config::Configuration& configuration, const launcher::LaunchPlan& plan,
@@ -31,6 +36,8 @@ public:
 private:
     void on_process_ended(const End& end) override;
     void on_signal(int signal) override;
+    void on_watchdog(const launcher::WatchdogState& state) override;
+    void on_unkillable(std::uint32_t module) override;
     void on_launcher_gone(const std::string& why) override;
 
     void on_connected() override;
@@ -46,6 +53,11 @@ private:
     void on_spawned_ready() override;
     void on_all_ready() override;
     pid_t pid_of(const std::string& id) override;
+
+    void on_module_hangs(std::uint32_t module, const std::string& why) override;
+    bool ask_broker() override;
+    void on_broker_hangs(std::chrono::nanoseconds silence) override;
+    std::string objection() override;
 
     void apply(Event event);
     void perform(Step step);
@@ -73,6 +85,7 @@ private:
     void begin_finish(int code);
     void finish();
     void record(std::string_view event, const std::string& module);
+    void record_step(std::string_view step, const std::string& why);
 
     EventLoop& loop_;
     const config::Configuration& configuration_;
@@ -89,6 +102,9 @@ private:
     RollCall roll_call_;
     Restarter restarter_;
     BrokerRecovery broker_recovery_;
+    Heartbeat heartbeat_;
+    ModuleWatchdogs module_watchdogs_;
+    std::string last_reset_; ///< the explanation of a reset before this start; empty: none
     ServiceStatus service_status_;
     Timer deadline_;
     Timer finish_deadline_;
@@ -96,6 +112,7 @@ private:
     RateLimit rate_limit_;
     Repeats repeats_;
 
+    std::set<std::uint32_t> done_; ///< modules that ended as they may, and are not started again
     std::vector<End> ended_;       ///< before it is known whether the broker is alive
     Restarter::Decision recovery_; ///< the last restart of all
     bool exhausted_ = false;       ///< too many restarts of all

@@ -17,6 +17,7 @@ void Supervisor::on_broker_unreachable(const std::string& why)
 {
     log_entry(*log_, spdlog::level::err, about(JournalMessage::broker_lost), why);
     failure_ = why;
+    record_step("exit", why);
     fail();
 }
 
@@ -30,6 +31,7 @@ void Supervisor::on_broker_lost(const std::string& why)
                   fmt::format("{} (pid {}): ended, too: {}", plan_.modules[end.module].id, end.pid, end.how));
     if (lifecycle_.state() == State::exiting)
         return finish();
+    record_step(broker_recovery_.enabled() ? "restart-all" : "exit", why);
     if (broker_recovery_.enabled() && lifecycle_.state() != State::initializing && !lifecycle_.ending())
         return lose_broker();
     if (lifecycle_.stopping())
@@ -72,6 +74,7 @@ void Supervisor::on_metadata_published()
 
 void Supervisor::on_broker_alive()
 {
+    heartbeat_.on_broker_alive();
     judge_ended();
 }
 
@@ -97,6 +100,9 @@ void Supervisor::on_module_ready(const std::string& module)
               module + ": ready");
     if (!processes_.note_ready(module))
         return; // it is being ended
+    for (std::uint32_t number = 0; number < plan_.modules.size(); ++number)
+        if (plan_.modules[number].id == module)
+            module_watchdogs_.begin(number);
     roll_call_.mark(module);
 }
 

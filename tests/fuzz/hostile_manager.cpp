@@ -93,6 +93,11 @@ void HostileManager::perform(char what)
         const Heartbeat packet{.healthy = take() & 1U, .sequence = 0};
         return say(&packet, sizeof packet);
     }
+    case 'c': {
+        Record packet;
+        packet.text.fill(static_cast<char>(take()));
+        return say(&packet, sizeof packet);
+    }
     case 'n':
         return notify();
     case 'f':

@@ -17,6 +17,7 @@
 ///     s MODULE               start
 ///     k MODULE SIGNAL SCOPE  signal: TERM, KILL, ABRT, none, STOP, a negative one, HUP, a large one
 ///     h HEALTHY              heartbeat
+///     c BYTE                 record, full of that
 ///     n KIND SIZE TEXT…      notify
 ///     f CODE                 finish: 0, 1, 255, 256, -1, the largest, the smallest, 7
 ///     r SIZE BYTES…          these bytes, or with the highest bit set so many more than the largest packet has

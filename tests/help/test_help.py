@@ -116,7 +116,7 @@ def samples(schema):
         return [good[:1]], ["nonsense"] + [[one] for one in bad]
     if kind == "object":
         return [{}], [5, {"nonsense": 1}]
-    return {"^/": (["/dev/null"], ["relative", 5]), ".": (["tty"], [5]), "^CAP_[A-Z_]+$": (["CAP_NET_RAW"], ["net_raw", 5]),
+    return {"^/": (["/dev/null"], ["relative", 5]), "^/dev/": (["/dev/watchdog0"], ["/etc/passwd", 5]), ".": (["tty"], [5]), "^CAP_[A-Z_]+$": (["CAP_NET_RAW"], ["net_raw", 5]),
             "^[^-]": (["nobody"], ["-x", True]), "^[0-9]+%$": (["50%"], ["50", 50])}.get(
                 schema["pattern"], (["16"], ["many"]))
 
@@ -124,9 +124,11 @@ def samples(schema):
 # What makes a key valid beside others.
 BESIDE = {"sandbox": {"landlock": "strict", "seccomp": "strict"}, "CPUSchedulingPriority": {"CPUSchedulingPolicy": "fifo"},
           "CPUSchedulingPolicy": {"CPUSchedulingPriority": 1}, "scope": {"policy": "always"}, "delay": {"max_delay": 86400},
-          "max_delay": {"delay": 0}}
+          "max_delay": {"delay": 0}, "heartbeat": {"timeout": 86400},
+          "pretimeout": {"timeout": 86400, "device": "/dev/watchdog0"}, "pretimeout_governor": {"device": "/dev/watchdog0"}}
 ONE_OF_THEM = {"system_calls": [["@resources"]], "CPUSchedulingPolicy": ["fifo", "rr"], "landlock": ["strict"],
-               "seccomp": ["strict"], "no_new_privileges": [True], "CPUAffinity": [[0]]}
+               "seccomp": ["strict"], "no_new_privileges": [True], "CPUAffinity": [[0]],
+               "heartbeat": [0.1, 28800]}
 
 
 def leaves(schema, path=()):
@@ -177,7 +179,7 @@ class Schema(harness.unittest.TestCase):
         return valid
 
     def test_the_examples_are_valid(self):
-        readme = re.findall(r"^```yaml\n((?:modules|broker):\n.*?)^```$", (SOURCE / "README.md").read_text(), re.M | re.S)
+        readme = re.findall(r"^```yaml\n((?:modules|broker|watchdog):\n.*?)^```$", (SOURCE / "README.md").read_text(), re.M | re.S)
         texts = [*readme, (SOURCE / "systemd/belay.yaml").read_text(), (SOURCE / "examples/charger/belay.yaml").read_text()]
         self.assertGreater(len(texts), 4)
         for text in texts:

@@ -72,5 +72,12 @@ inline belay::launcher::LaunchPlan plan_with_everything()
     plan.modules = {module, plan_for({"/bin/true"})};
     plan.manager = plan_for({"/bin/false"});
     plan.trust_rule = true;
+    plan.watchdog = {.wanted = true,
+                     .device = "/dev/watchdog0",
+                     .pretimeout_s = 5,
+                     .pretimeout_governor = "noop",
+                     .record_directory = "/var/lib/everest",
+                     .history = "boot 1\n"};
+    plan.notify_directory = "/run/belay-abcdef";
     return plan;
 }

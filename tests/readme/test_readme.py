@@ -24,7 +24,7 @@ def commands():
 
 def examples_of_belay_yaml():
     text = (SOURCE / "README.md").read_text()
-    return re.findall(r"^```yaml\n((?:modules|broker):\n.*?)^```$", text, re.M | re.S)
+    return re.findall(r"^```yaml\n((?:modules|broker|watchdog):\n.*?)^```$", text, re.M | re.S)
 
 
 class Readme(unittest.TestCase):
@@ -78,7 +78,7 @@ class Readme(unittest.TestCase):
             with self.subTest(example):
                 (self.prefix / "etc/everest/belay.yaml").write_text(example)
                 self.run_command('cd "$PREFIX" && bin/manager --prefix . --config etc/everest/config.yaml --check')
-        self.assertGreaterEqual(len(examples_of_belay_yaml()), 3)
+        self.assertGreaterEqual(len(examples_of_belay_yaml()), 4)
         for program in ("bin/manager", "libexec/everest/launcher"):
             self.assertTrue(os.access(self.prefix / program, os.X_OK), program)
 

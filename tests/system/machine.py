@@ -32,7 +32,8 @@ def available():
 
 
 class Image:
-    """The files of the machine, below a directory that becomes its root. All belong to root."""
+    """The files of the machine, below a directory that becomes its root. All belong to root. They are the same again
+    after a reset: what is to last is on a disk."""
 
     def __init__(self, root):
         self.root = pathlib.Path(root)
@@ -70,8 +71,33 @@ class Image:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(library, target)
 
-    def boot(self, script, kernel, timeout):
-        """What the machine wrote to its serial console."""
+    def kernel_modules(self, kernel, *names):
+        """Of the kernel's directory, in /lib/modules, with those that they need. Returns the paths in an order in which
+        insmod takes them."""
+        directory = pathlib.Path(kernel).parents[1] / "lib/modules"
+        files = {path.stem.replace("-", "_"): path for path in directory.rglob("*.ko")}
+        order = []
+
+        def add(name):
+            if name in order:
+                return
+            # As modinfo(8) reads it.
+            depends = re.search(rb"\0depends=([^\0]*)\0", files[name].read_bytes()).group(1).decode()
+            for needed in filter(None, depends.split(",")):
+                add(needed.replace("-", "_"))
+            order.append(name)
+
+        for name in names:
+            add(name)
+        target = self.root / "usr/lib/modules"
+        target.mkdir(parents=True, exist_ok=True)
+        for name in order:
+            shutil.copy(files[name], target / f"{name}.ko")
+        return [f"/lib/modules/{name}.ko" for name in order]
+
+    def boot(self, script, kernel, timeout, *devices, resets=False):
+        """What the machine wrote to its serial console. `devices`: qemu's arguments for more hardware. With `resets`
+        it boots again when it is reset; otherwise that is its end."""
         self.write("script", script)
         initramfs = self.root.with_suffix(".cpio")
         names = subprocess.run(["find", ".", "-print0"], cwd=self.root, check=True, capture_output=True).stdout
@@ -79,8 +105,16 @@ class Image:
             subprocess.run(["cpio", "--null", "--create", "--format=newc", "--quiet", "--owner=0:0"], cwd=self.root,
                            check=True, input=names, stdout=file)
         # Not KVM: where a machine is itself virtual, it may be there and not work.
-        command = [QEMU, "-machine", "pc", "-accel", "tcg", "-m", str(MEMORY_MB), "-nographic", "-no-reboot", "-nic",
-                   "none", "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 loglevel=0 panic=-1"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=timeout, check=True)
-        return done.stdout.decode(errors="replace").replace("\r\n", "\n")
+        command = [QEMU, "-machine", "pc", "-accel", "tcg", "-m", str(MEMORY_MB), "-nographic", "-nic", "none", *devices,
+                   *([] if resets else ["-no-reboot"]), "-kernel", kernel, "-initrd", initramfs, "-append",
+                   "console=ttyS0 loglevel=0 panic=-1"]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=timeout, check=True)
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"the machine did not end within {timeout} s:\n{text_of(late.stdout)}") from None
+        return text_of(done.stdout)
+
+
+def text_of(console):
+    return (console or b"").decode(errors="replace").replace("\r\n", "\n")

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/durable_file.hpp"
+
+#include "launcher/descriptor.hpp"
+
+#include <climits>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace belay::launcher {
+
+namespace {
+
+int write_all(int file, std::string_view text) noexcept
+{
+    while (!text.empty()) {
+        const auto written = ::write(file, text.data(), text.size());
+        if (written < 0 && errno != EINTR)
+            return errno;
+        text.remove_prefix(static_cast<std::size_t>(written < 0 ? 0 : written));
+    }
+    return 0;
+}
+
+} // namespace
+
+int replace_durably(int directory, const char* name, std::string_view text) noexcept
+{
+    std::array<char, NAME_MAX + 1> draft{};
+    const int size = std::snprintf(draft.data(), draft.size(), "%s%s", name, draft_suffix.data());
+    if (size < 0 || static_cast<std::size_t>(size) >= draft.size())
+        return ENAMETOOLONG;
+    constexpr mode_t mode = 0644;
+    const FileDescriptor file{
+        ::openat(directory, draft.data(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode)};
+    // fchmod: whoever reads it is not root, whatever umask root was started with.
+    if (!file || ::fchmod(file.get(), mode) != 0)
+        return errno;
+    if (const int error = write_all(file.get(), text); error != 0)
+        return error;
+    if (::fsync(file.get()) != 0 || ::renameat(directory, draft.data(), directory, name) != 0 ||
+        ::fsync(directory) != 0)
+        return errno;
+    return 0;
+}
+
+} // namespace belay::launcher

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/descriptor.hpp"
+#include "launcher/plan.hpp"
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace belay::launcher {
+
+/// What was done about things that went wrong, one line a step, in a file that survives a reset of the machine: nobody
+/// else may be able to say it any more. The launcher writes it, because the manager may be what is wrong, and because
+/// no module can write a file of root's.
+///
+///     boot 6d0c2e4a-…
+///     1764010000 abort-module slac (pid 123): stopped (state T) for 10 s
+///
+/// Each line is durable when add() returns. A step that cannot be written is complained of and lost; so are steps that
+/// come too often, and the oldest when there are too many. Allocates nothing after construction.
+class StepRecord
+{
+public:
+    static constexpr std::string_view file_name = "watchdog-steps";
+    static constexpr std::size_t largest = 8192;
+
+    /// None: nothing is written.
+    StepRecord() = default;
+
+    /// The directory must be trustworthy; the plan's history is what the file has in it.
+    explicit StepRecord(const WatchdogPlan& plan);
+
+    /// `what`: a word, a space and a reason, which may come from somebody who is not trusted.
+    void add(std::string_view what) noexcept;
+
+private:
+    bool may_write(std::uint64_t now_ns) noexcept;
+    void append(std::string_view line) noexcept;
+
+    FileDescriptor directory_;
+    std::array<char, largest> text_{};
+    std::size_t size_ = 0;
+    unsigned budget_ = 32; ///< lines that may be written at once
+    std::uint64_t refilled_ns_ = 0;
+};
+
+} // namespace belay::launcher

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manager/notify_sockets.hpp"
+
+#include "launcher/errno_text.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include <stdlib.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace belay::manager {
+
+namespace {
+
+template <typename Value>
+using Result = tl::expected<Value, std::string>;
+
+tl::unexpected<std::string> failure(const std::string& path, int error)
+{
+    return tl::unexpected("could not make a notify socket for `liveness: {watchdog: ...}`: " + path + ": " +
+                          errno_text(error));
+}
+
+/// systemd.exec(5) separates several by colons.
+std::string runtime_directory(const std::map<std::string, std::string>& environment)
+{
+    const auto get = [&](const char* name) {
+        const auto found = environment.find(name);
+        return found == environment.end() ? std::string{} : found->second.substr(0, found->second.find(':'));
+    };
+    if (auto directory = get("RUNTIME_DIRECTORY"); !directory.empty())
+        return directory;
+    if (::geteuid() == 0)
+        return "/run";
+    const auto own = get("XDG_RUNTIME_DIR");
+    return own.empty() ? "/tmp" : own;
+}
+
+/// Makes files as another user, without a capability for that; none is made meanwhile by anybody else.
+class AsUser
+{
+public:
+    explicit AsUser(const launcher::ProcessPlan& module) : umask_(::umask(only_its_user))
+    {
+        if (!module.change_identity)
+            return;
+        ::setfsgid(module.gid);
+        ::setfsuid(module.uid);
+    }
+    AsUser(const AsUser&) = delete;
+    AsUser& operator=(const AsUser&) = delete;
+    AsUser(AsUser&&) = delete;
+    AsUser& operator=(AsUser&&) = delete;
+    ~AsUser()
+    {
+        ::setfsuid(::geteuid());
+        ::setfsgid(::getegid());
+        ::umask(umask_);
+    }
+
+private:
+    static constexpr mode_t only_its_user = 0177; ///< of a umask
+    mode_t umask_;
+};
+
+/// Until close_directory() every user can make files in it: no module runs yet, and a name that is taken is an error.
+Result<std::string> make_directory(const std::string& parent)
+{
+    auto path = parent + "/belay-XXXXXX";
+    constexpr mode_t open_to_all = 01733;
+    if (::mkdtemp(path.data()) == nullptr || ::chmod(path.c_str(), open_to_all) != 0)
+        return failure(path, errno);
+    return path;
+}
+
+Result<void> close_directory(const std::string& path)
+{
+    constexpr mode_t only_passed_through = 0711;
+    return ::chmod(path.c_str(), only_passed_through) == 0 ? Result<void>{} : failure(path, errno);
+}
+
+Result<FileDescriptor> make_socket(const std::string& path, const launcher::ProcessPlan& module)
+{
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path)
+        return failure(path, ENAMETOOLONG);
+    std::memcpy(&address.sun_path[0], path.data(), path.size());
+    FileDescriptor socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    const int on = 1;
+    const AsUser as_its_user{module};
+    struct stat status
+    {};
+    if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0 ||
+        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        ::lstat(path.c_str(), &status) != 0)
+        return failure(path, errno);
+    if (status.st_uid != module.uid) // setfsuid(2) does not tell
+        return failure(path, EPERM);
+    return socket;
+}
+
+} // namespace
+
+Result<std::map<std::uint32_t, FileDescriptor>>
+make_notify_sockets(const config::Configuration& configuration, const std::map<std::string, std::string>& environment,
+                    launcher::LaunchPlan& plan)
+{
+    std::map<std::uint32_t, FileDescriptor> result;
+    for (std::uint32_t number = 0; number < plan.modules.size(); ++number) {
+        auto& module = plan.modules[number];
+        const auto& limit = configuration.modules.at(module.id).policy.liveness.watchdog;
+        if (!limit)
+            continue;
+        if (plan.notify_directory.empty()) {
+            auto directory = make_directory(runtime_directory(environment));
+            if (!directory)
+                return tl::unexpected(directory.error());
+            plan.notify_directory = std::move(*directory);
+        }
+        const auto path = plan.notify_directory + '/' + std::to_string(number);
+        auto socket = make_socket(path, module);
+        if (!socket)
+            return tl::unexpected(socket.error());
+        result.emplace(number, std::move(*socket));
+        module.environment.push_back("NOTIFY_SOCKET=" + path);
+        module.environment.push_back("WATCHDOG_USEC=" + std::to_string(std::chrono::microseconds{*limit}.count()));
+        module.environment.push_back("WATCHDOG_PID="); // the launcher's child completes it
+    }
+    if (const auto closed = plan.notify_directory.empty() ? Result<void>{} : close_directory(plan.notify_directory);
+        !closed)
+        return tl::unexpected(closed.error());
+    return result;
+}
+
+} // namespace belay::manager
