@@ -11,9 +11,16 @@ namespace {
 constexpr std::size_t most_atoms = 63;
 constexpr std::string_view special = "\\^$.*+?()[]{}|";
 
+/// But for NUL. Whether a char has a sign is up to the architecture.
+bool is_ascii(unsigned char c)
+{
+    constexpr unsigned char last = 0x7f;
+    return c > 0 && c <= last;
+}
+
 bool is_plain(char c)
 {
-    return c > 0 && special.find(c) == std::string_view::npos; // a negative one is not ASCII
+    return is_ascii(static_cast<unsigned char>(c)) && special.find(c) == std::string_view::npos;
 }
 
 /// What is between brackets; nothing if it is more than letters and ranges of them.
@@ -22,9 +29,9 @@ std::optional<std::bitset<256>> parse_set(std::string_view inside)
     std::bitset<256> result;
     for (std::size_t i = 0; i < inside.size(); ++i) {
         const bool edge = i == 0 || i + 1 == inside.size();
-        if (inside[i] == '-' ? !edge : inside[i] <= 0 || inside[i] == '^' || inside[i] == '\\' || inside[i] == '[')
-            return std::nullopt;
         const auto first = static_cast<unsigned char>(inside[i]);
+        if (first == '-' ? !edge : !is_ascii(first) || first == '^' || first == '\\' || first == '[')
+            return std::nullopt;
         auto last = first;
         if (i + 2 < inside.size() && inside[i + 1] == '-') {
             i += 2;
