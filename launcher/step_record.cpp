@@ -68,8 +68,7 @@ void StepRecord::add(std::string_view what) noexcept
                                       static_cast<int>(what.size()), what.data());
     const auto size = std::min(static_cast<std::size_t>(std::max(written, 0)), line.size() - 2);
     std::replace_if(
-        line.begin(), line.begin() + static_cast<std::ptrdiff_t>(size), [](char c) { return c >= '\0' && c < ' '; },
-        ' ');
+        line.begin(), line.begin() + static_cast<std::ptrdiff_t>(size), [](unsigned char c) { return c < ' '; }, ' ');
     line.at(size) = '\n';
     append({line.data(), size + 1});
     if (const int error = replace_durably(directory_.get(), file_name.data(), {text_.data(), size_}); error != 0)
