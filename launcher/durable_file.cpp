@@ -2,6 +2,7 @@
 #include "launcher/durable_file.hpp"
 
 #include "launcher/descriptor.hpp"
+#include "launcher/write_all.hpp"
 
 #include <climits>
 
@@ -14,21 +15,6 @@
 #include <unistd.h>
 
 namespace belay::launcher {
-
-namespace {
-
-int write_all(int file, std::string_view text) noexcept
-{
-    while (!text.empty()) {
-        const auto written = ::write(file, text.data(), text.size());
-        if (written < 0 && errno != EINTR)
-            return errno;
-        text.remove_prefix(static_cast<std::size_t>(written < 0 ? 0 : written));
-    }
-    return 0;
-}
-
-} // namespace
 
 int replace_durably(int directory, const char* name, std::string_view text) noexcept
 {

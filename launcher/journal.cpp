@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/journal.hpp"
 
-#include <algorithm>
+#include "launcher/plain_text.hpp"
+
 #include <cerrno>
 
 #include <fcntl.h>
@@ -19,9 +20,7 @@ void add_line(std::string& header, std::string_view text)
 {
     const auto begin = header.size();
     header += text.substr(0, longest_line);
-    std::replace_if(
-        header.begin() + static_cast<std::ptrdiff_t>(begin), header.end(), [](unsigned char c) { return c < ' '; },
-        '?');
+    replace_controls(std::span{header}.subspan(begin), '?');
     header += '\n';
 }
 

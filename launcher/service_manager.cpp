@@ -4,6 +4,7 @@
 #include "launcher/clock.hpp"
 #include "launcher/complaint.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/plain_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -36,9 +37,7 @@ public:
         const auto size = std::min(text.size(), longest_text);
         const auto begin = size_;
         add(text.substr(0, size));
-        std::replace_if(
-            bytes_.begin() + static_cast<std::ptrdiff_t>(begin), bytes_.begin() + static_cast<std::ptrdiff_t>(size_),
-            [](unsigned char c) { return c < ' '; }, ' ');
+        replace_controls(std::span{bytes_}.subspan(begin, size_ - begin), ' ');
         return *this;
     }
 

@@ -5,6 +5,7 @@
 #include "launcher/complaint.hpp"
 #include "launcher/durable_file.hpp"
 #include "launcher/errno_text.hpp"
+#include "launcher/plain_text.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -67,8 +68,7 @@ void StepRecord::add(std::string_view what) noexcept
     const int written = std::snprintf(line.data(), line.size(), "%lld %.*s", static_cast<long long>(now.tv_sec),
                                       static_cast<int>(what.size()), what.data());
     const auto size = std::min(static_cast<std::size_t>(std::max(written, 0)), line.size() - 2);
-    std::replace_if(
-        line.begin(), line.begin() + static_cast<std::ptrdiff_t>(size), [](unsigned char c) { return c < ' '; }, ' ');
+    replace_controls(std::span{line}.first(size), ' ');
     line.at(size) = '\n';
     append({line.data(), size + 1});
     if (const int error = replace_durably(directory_.get(), file_name.data(), {text_.data(), size_}); error != 0)

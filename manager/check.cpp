@@ -5,10 +5,10 @@
 #include "launcher/descriptor.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
+#include "launcher/write_all.hpp"
 #include "manager/handover.hpp"
 #include "manager/log.hpp"
 #include "manager/trust_check.hpp"
-#include "manager/write_all.hpp"
 
 #include <cerrno>
 #include <cstdio>

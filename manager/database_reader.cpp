@@ -5,11 +5,11 @@
 #include "launcher/descriptor.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/stages.hpp"
+#include "launcher/write_all.hpp"
 #include "manager/database.hpp"
 #include "manager/event_loop.hpp"
 #include "manager/json_guard.hpp"
 #include "manager/log.hpp"
-#include "manager/write_all.hpp"
 
 #include <array>
 #include <cerrno>

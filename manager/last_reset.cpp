@@ -6,6 +6,8 @@
 #include "launcher/step_record.hpp"
 #include "launcher/trust.hpp"
 #include "launcher/watchdog.hpp"
+#include "manager/file_text.hpp"
+#include "manager/service_directory.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,8 +16,6 @@
 #include <cstdio>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <fstream>
-#include <iterator>
 
 #include <fcntl.h>
 #include <linux/watchdog.h>
@@ -32,15 +32,9 @@ constexpr std::string_view boot_key = "boot ";
 constexpr const char* explanation_file = "last-reset";
 constexpr const char* first_watchdog = "/dev/watchdog0";
 
-std::string content(const fs::path& path)
-{
-    std::ifstream file{path};
-    return {std::istreambuf_iterator<char>{file}, {}};
-}
-
 std::string this_boot()
 {
-    auto id = content("/proc/sys/kernel/random/boot_id");
+    auto id = text_of("/proc/sys/kernel/random/boot_id");
     return id.substr(0, id.find('\n'));
 }
 
@@ -119,7 +113,7 @@ std::string objection_to(const fs::path& directory, uid_t trusted_owner)
 
 std::optional<std::string> explanation(const fs::path& directory, const std::string& device)
 {
-    const auto steps = parse_steps(content(directory / launcher::StepRecord::file_name));
+    const auto steps = parse_steps(text_of(directory / launcher::StepRecord::file_name));
     return steps.boot.empty() || steps.boot == this_boot() ? std::nullopt : explain_end(steps, boot_status_of(device));
 }
 
@@ -162,8 +156,8 @@ std::optional<std::string> explain_end(const Steps& steps, std::optional<unsigne
 
 fs::path state_directory(const fs::path& prefix, const std::map<std::string, std::string>& environment)
 {
-    if (const auto given = environment.find("STATE_DIRECTORY"); given != environment.end() && !given->second.empty())
-        return given->second.substr(0, given->second.find(':'));
+    if (auto given = service_directory(environment, "STATE_DIRECTORY"); !given.empty())
+        return given;
     return (prefix == "/usr" ? fs::path{"/"} : prefix) / "var/lib/everest";
 }
 
@@ -188,7 +182,7 @@ std::string take_up_record(const config::Configuration& configuration,
         return news;
     }
     plan.watchdog.record_directory = directory.string();
-    const auto text = content(directory / launcher::StepRecord::file_name);
+    const auto text = text_of(directory / launcher::StepRecord::file_name);
     plan.watchdog.history = parse_steps(text).boot == this_boot() ? text : std::string{boot_key} + this_boot() + '\n';
     return news;
 }
@@ -199,7 +193,7 @@ int print_last_reset(const config::LoadOptions& options)
     const auto wanted = config::wanted_prefix(options);
     const auto prefix = fs::canonical(wanted, error);
     const auto directory = state_directory(error ? wanted : prefix, options.environment);
-    auto text = explanation(directory, {}).value_or(content(directory / explanation_file));
+    auto text = explanation(directory, {}).value_or(text_of(directory / explanation_file));
     while (text.ends_with('\n'))
         text.pop_back();
     std::printf("%s\n", text.empty() ? ("No reset is known; records are in " + directory.string() + ".").c_str()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/module_output.hpp"
 
-#include "manager/write_all.hpp"
+#include "launcher/write_all.hpp"
 
 #include <algorithm>
 #include <array>

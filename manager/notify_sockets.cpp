@@ -2,6 +2,7 @@
 #include "manager/notify_sockets.hpp"
 
 #include "launcher/errno_text.hpp"
+#include "manager/service_directory.hpp"
 
 #include <cerrno>
 #include <chrono>
@@ -27,18 +28,13 @@ tl::unexpected<std::string> failure(const std::string& path, int error)
                           errno_text(error));
 }
 
-/// systemd.exec(5) separates several by colons.
 std::string runtime_directory(const std::map<std::string, std::string>& environment)
 {
-    const auto get = [&](const char* name) {
-        const auto found = environment.find(name);
-        return found == environment.end() ? std::string{} : found->second.substr(0, found->second.find(':'));
-    };
-    if (auto directory = get("RUNTIME_DIRECTORY"); !directory.empty())
+    if (auto directory = service_directory(environment, "RUNTIME_DIRECTORY"); !directory.empty())
         return directory;
     if (::geteuid() == 0)
         return "/run";
-    const auto own = get("XDG_RUNTIME_DIR");
+    const auto own = service_directory(environment, "XDG_RUNTIME_DIR");
     return own.empty() ? "/tmp" : own;
 }
 

@@ -4,7 +4,7 @@
 #include "config/yaml.hpp"
 #include "launcher/descriptor.hpp"
 #include "launcher/errno_text.hpp"
-#include "manager/write_all.hpp"
+#include "launcher/write_all.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/vitals.hpp"
 
+#include "manager/file_text.hpp"
+
 #include <charconv>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -14,12 +14,6 @@ namespace belay::manager {
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string content(const fs::path& path)
-{
-    std::ifstream file{path};
-    return {std::istreambuf_iterator<char>{file}, {}};
-}
 
 std::optional<std::uint64_t> number_after(std::string_view text, std::string_view key)
 {
@@ -66,10 +60,10 @@ std::optional<std::vector<HeldThread>> held_threads(pid_t process)
     const fs::path tasks = "/proc/" + std::to_string(process) + "/task";
     std::vector<HeldThread> result;
     for (fs::directory_iterator at{tasks, error}, end; !error && at != end; at.increment(error)) {
-        const char state = state_of(content(at->path() / "stat"));
+        const char state = state_of(text_of(at->path() / "stat"));
         if (state != 'T' && state != 't' && state != 'D')
             continue;
-        if (const auto switches = switches_of(content(at->path() / "status"))) // otherwise it has just ended
+        if (const auto switches = switches_of(text_of(at->path() / "status"))) // otherwise it has just ended
             result.push_back({std::stoi(at->path().filename().string()), state, *switches});
     }
     // Who has ended is in /proc until the launcher has reaped it; then it is said to have ended anyway.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "manager/write_all.hpp"
+#include "launcher/write_all.hpp"
 
 #include <cerrno>
 #include <cstddef>
 
 #include <unistd.h>
 
-namespace belay::manager {
+namespace belay {
 
-int write_all(int descriptor, std::string_view bytes)
+int write_all(int descriptor, std::string_view bytes) noexcept
 {
     while (!bytes.empty()) {
         const auto count = ::write(descriptor, bytes.data(), bytes.size());
@@ -19,4 +19,4 @@ int write_all(int descriptor, std::string_view bytes)
     return 0;
 }
 
-} // namespace belay::manager
+} // namespace belay
