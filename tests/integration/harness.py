@@ -15,15 +15,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
+
+from waiting import PATIENCE, wait_until
 
 MANAGER = os.environ["BELAY_MANAGER"]
 LAUNCHER = os.environ["BELAY_LAUNCHER"]
 STANDIN = os.environ["BELAY_STANDIN"]
 STANDIN_LIKE_RUST = os.environ["BELAY_STANDIN_LIKE_RUST"]
 SHARED = pathlib.Path(os.environ.get("BELAY_EVEREST_SHARED", "/nonexistent"))
-PATIENCE = 30  # seconds; a wait that takes this long has failed
 
 START = ["MANAGER_INITIALIZING", "MANAGER_STARTING_MODULES", "MANAGER_RUNNING", "ALL_MODULES_STARTED"]
 STOP = ["SIGINT_RECEIVED", "MANAGER_SHUTDOWN_REQUESTED", "MANAGER_FORCE_TERMINATING", "MANAGER_SHUTDOWN_FINALIZING",
@@ -32,18 +32,6 @@ STOP = ["SIGINT_RECEIVED", "MANAGER_SHUTDOWN_REQUESTED", "MANAGER_FORCE_TERMINAT
 needs_everest = unittest.skipUnless((SHARED / "everest").is_dir(), f"EVerest's data is not in {SHARED}")
 
 os.umask(0o022)
-
-
-def wait_until(condition, what, timeout=PATIENCE):
-    """The first true value of `condition()`. `what` may be a function, which is called when time is up."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
-        time.sleep(0.01)
 
 
 def everest_user():

@@ -7,7 +7,7 @@ import signal
 import time
 
 import harness
-from harness import Prefix, wait_until
+from harness import Prefix
 from mqtt import Broker
 from notifications import Notifications
 

@@ -27,9 +27,11 @@ mosquitto -c /etc/mosquitto.conf &
 await '[ -S /run/broker/mosquitto.sock ]'
 """
 
+SETTINGS = {"run_as_user": "everest", "mqtt_broker_socket_path": "/run/broker/mosquitto.sock"}
 
-def build(directory, modules, policies, behaviours=None):
-    """The machine's files. `modules`: id → name of a module, `policies`: `modules` of belay.yaml."""
+
+def lay_out(directory):
+    """The machine's files but for a configuration, and the prefix in it."""
     image = machine.Image(directory / "root")
     prefix = harness.Prefix.small(image.root / "opt/everest")
     for program in ("bin/manager", "libexec/everest/launcher", "libexec/everest/standin"):
@@ -43,7 +45,13 @@ def build(directory, modules, policies, behaviours=None):
     image.write("etc/group", "root:x:0:\nmosquitto:x:100:\neverest:x:101:\n")
     image.write("etc/mosquitto.conf", "user mosquitto\nallow_anonymous true\npersistence false\nlog_type error\n"
                                       "listener 0 /run/broker/mosquitto.sock\n")
+    return image, prefix
+
+
+def build(directory, modules, policies, behaviours=None):
+    """The machine's files. `modules`: id → name of a module, `policies`: `modules` of belay.yaml."""
+    image, prefix = lay_out(directory)
     prefix.behave(**(behaviours or {}))
     prefix.write("etc/everest/belay.yaml", json.dumps({"modules": policies}))
-    prefix.configure(modules, run_as_user="everest", mqtt_broker_socket_path="/run/broker/mosquitto.sock")
+    prefix.configure(modules, **SETTINGS)
     return image

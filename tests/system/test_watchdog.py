@@ -2,7 +2,6 @@
 """The hardware watchdog, in a machine that it really resets: each phase but the last ends with a reset, and the next one
 asks why there was one. A disk keeps the phase and the charger's record."""
 
-import json
 import os
 import pathlib
 import re
@@ -12,6 +11,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 
+import emulated_charger  # noqa: E402
 import harness  # noqa: E402
 import machine  # noqa: E402
 
@@ -213,23 +213,10 @@ class Watchdog(harness.unittest.TestCase):
     maxDiff = None
 
     def build(self, directory, kernel):
-        image = machine.Image(directory / "root")
-        prefix = harness.Prefix.small(image.root / "opt/everest")
-        for program in ("bin/manager", "libexec/everest/launcher", "libexec/everest/standin"):
-            image.libraries(prefix.path / program)
+        image, prefix = emulated_charger.lay_out(directory)
         prefix.script("Writer", "Writer", WRITER)
-        for program in [*(prefix.path / "bin").iterdir(), *(prefix.path / "libexec/everest").rglob("*")]:
-            if program.is_file() and program.read_bytes()[:4] == b"\x7fELF":
-                subprocess.run(["strip", program], check=True)
-        image.program("/usr/sbin/mosquitto", "usr/bin/mosquitto")
-        image.write("etc/passwd", "root:x:0:0::/:/bin/sh\nmosquitto:x:100:100::/:/bin/sh\n"
-                                  "everest:x:101:101::/home/everest:/bin/sh\n")
-        image.write("etc/group", "root:x:0:\nmosquitto:x:100:\neverest:x:101:\n")
-        image.write("etc/mosquitto.conf", "user mosquitto\nallow_anonymous true\npersistence false\nlog_type error\n"
-                                          "listener 0 /run/broker/mosquitto.sock\n")
-        settings = {"run_as_user": "everest", "mqtt_broker_socket_path": "/run/broker/mosquitto.sock"}
-        prefix.configure(MODULES, **settings)
-        prefix.configure({"steady": "Thing", "writer": "Writer"}, "writer", **settings)
+        prefix.configure(MODULES, **emulated_charger.SETTINGS)
+        prefix.configure({"steady": "Thing", "writer": "Writer"}, "writer", **emulated_charger.SETTINGS)
         paths = image.kernel_modules(kernel, *DRIVERS)
         self.script = SCRIPT.replace("@TIMEOUT@", str(TIMEOUT)).replace(
             "@DISK_DRIVERS@", " ".join(paths[:paths.index("/lib/modules/ext4.ko") + 1]))

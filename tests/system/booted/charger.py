@@ -111,6 +111,24 @@ class Case(unittest.TestCase):
         self.addCleanup(self.box.write, name, text)
 
 
+class RunningCase(Case):
+    """The charger runs, and is brought back before each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.charger.lay_out()
+        cls.charger.install()
+        cls.charger.set_up_broker()
+        cls.everest.systemctl("restart")  # it may not have noticed yet that its broker was restarted
+        cls.charger.wait_until_running()
+
+    def setUp(self):
+        if not self.charger.is_running():
+            self.everest.systemctl("restart")
+            self.charger.wait_until_running()
+
+
 def main():
     if not root_file_system.available():
         print("skipped: needs root, mmdebstrap and systemd-nspawn")

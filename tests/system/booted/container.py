@@ -10,11 +10,13 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-import time
 import typing
 
-import root_file_system
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "integration"))
+
+import waiting  # noqa: E402
 
 PATIENCE = 60  # seconds; a wait that takes this long has failed
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root",
@@ -31,15 +33,8 @@ exec systemd-nspawn --directory="$2/root" --boot --register=no --keep-unit --pri
 
 
 def wait_until(condition, what, timeout=PATIENCE):
-    """The first true value of `condition()`. `what` may be a function, which is called when time is up."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
-        time.sleep(0.05)
+    """As waiting.wait_until(); to look takes a command inside."""
+    return waiting.wait_until(condition, what, timeout, pause=0.05)
 
 
 def control_groups():

@@ -8,15 +8,7 @@ import charger
 from charger import wait_until
 
 
-class Journal(charger.Case):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.charger.lay_out()
-        cls.charger.install()
-        cls.charger.set_up_broker()
-        cls.charger.wait_until_running()
-
+class Journal(charger.RunningCase):
     def entries(self, *matches):
         text = self.box.output("journalctl", "--boot", "--no-pager", "--output=json", "--all", *matches)
         return [json.loads(line) for line in text.splitlines()]

@@ -16,20 +16,7 @@ STARTED, READY, CRASHED = ("e397b9be2c9342e49feeb4f16951fd43", "5604e9f3f6f64cfa
                            "4e5bf1905d994fae915cf329e156960e")
 
 
-class RunningService(charger.Case):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.charger.lay_out()
-        cls.charger.install()
-        cls.charger.set_up_broker()
-        cls.charger.wait_until_running()
-
-    def setUp(self):
-        if not self.charger.is_running():
-            self.everest.systemctl("restart")
-            self.charger.wait_until_running()
-
+class RunningService(charger.RunningCase):
     def status_of(self, pid):
         lines = self.box.path(f"/proc/{pid}/status").read_text().splitlines()
         return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}

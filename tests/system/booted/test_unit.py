@@ -11,20 +11,7 @@ DROP_IN = "/etc/systemd/system/everest.service.d/test.conf"
 LEFT = "everest@left.service"
 
 
-class Unit(charger.Case):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.charger.lay_out()
-        cls.charger.install()
-        cls.charger.set_up_broker()
-        cls.everest.systemctl("restart")
-
-    def setUp(self):
-        if not self.charger.is_running():
-            self.everest.systemctl("restart")
-            self.charger.wait_until_running()
-
+class Unit(charger.RunningCase):
     def policy(self, text):
         """Adds to belay.yaml, for a test that starts the charger itself."""
         self.addCleanup(self.everest.systemctl, "restart")
