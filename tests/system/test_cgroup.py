@@ -11,6 +11,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 
+import emulated_charger  # noqa: E402
 import harness  # noqa: E402
 import machine  # noqa: E402
 
@@ -84,25 +85,13 @@ cat /run/log
 
 class Cgroup(harness.unittest.TestCase):
     def build(self, directory):
-        image = machine.Image(directory / "root")
-        prefix = harness.Prefix.small(image.root / "opt/everest")
-        for program in ("bin/manager", "libexec/everest/launcher", "libexec/everest/standin"):
-            image.libraries(prefix.path / program)
+        image, prefix = emulated_charger.lay_out(directory)
         prefix.script("Hog", "Hog", "#!/bin/sh\nexec hog 300\n")
         prefix.script("Forker", "Forker", "#!/bin/sh\nexec chain 30 600\n")
-        for program in [*(prefix.path / "bin").iterdir(), *(prefix.path / "libexec/everest").rglob("*")]:
-            if program.is_file() and program.read_bytes()[:4] == b"\x7fELF":
-                subprocess.run(["strip", program], check=True)
         for name in ("chain", "delegate", "hog"):
             image.program(os.environ[f"BELAY_{name.upper()}"], f"usr/bin/{name}")
-        image.program("/usr/sbin/mosquitto", "usr/bin/mosquitto")
-        image.write("etc/passwd", "root:x:0:0::/:/bin/sh\nmosquitto:x:100:100::/:/bin/sh\n"
-                                  "everest:x:101:101::/home/everest:/bin/sh\n")
-        image.write("etc/group", "root:x:0:\nmosquitto:x:100:\neverest:x:101:\n")
-        image.write("etc/mosquitto.conf", "user mosquitto\nallow_anonymous true\npersistence false\nlog_type error\n"
-                                          "listener 0 /run/broker/mosquitto.sock\n")
         prefix.write("etc/everest/belay.yaml", json.dumps({"modules": POLICIES}))
-        prefix.configure(MODULES, run_as_user="everest", mqtt_broker_socket_path="/run/broker/mosquitto.sock")
+        prefix.configure(MODULES, **emulated_charger.SETTINGS)
         return image
 
     def test_limits(self):
