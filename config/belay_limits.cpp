@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/belay_keys.hpp"
+#include "launcher/io_priority.hpp"
 
 #include <algorithm>
 #include <charconv>
 
-#include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -86,9 +86,9 @@ constexpr std::array scheduling_policies{
     Choice<std::int32_t>{"other", SCHED_OTHER}, Choice<std::int32_t>{"batch", SCHED_BATCH},
     Choice<std::int32_t>{"idle", SCHED_IDLE}, Choice<std::int32_t>{"fifo", SCHED_FIFO},
     Choice<std::int32_t>{"rr", SCHED_RR}};
-constexpr std::array io_classes{Choice<std::int32_t>{"realtime", IOPRIO_CLASS_RT},
-                                Choice<std::int32_t>{"best-effort", IOPRIO_CLASS_BE},
-                                Choice<std::int32_t>{"idle", IOPRIO_CLASS_IDLE}};
+constexpr std::array io_classes{Choice<std::int32_t>{"realtime", io_realtime},
+                                Choice<std::int32_t>{"best-effort", io_best_effort},
+                                Choice<std::int32_t>{"idle", io_idle}};
 
 void read_scheduling_policy(Reading& reading, const Member& member, Limits& limits)
 {
@@ -99,7 +99,7 @@ void read_scheduling_policy(Reading& reading, const Member& member, Limits& limi
 
 void read_io_class(Reading& reading, const Member& member, Limits& limits)
 {
-    read_choice(reading, member, io_classes, limits.io_class.emplace(IOPRIO_CLASS_BE));
+    read_choice(reading, member, io_classes, limits.io_class.emplace(io_best_effort));
 }
 
 void read_io_priority(Reading& reading, const Member& member, Limits& limits)

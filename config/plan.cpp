@@ -6,12 +6,12 @@
 #include "config/process_limit.hpp"
 #include "config/program.hpp"
 #include "config/sandbox.hpp"
+#include "launcher/io_priority.hpp"
 
 #include <algorithm>
 #include <utility>
 
 #include <linux/capability.h>
-#include <linux/ioprio.h>
 #include <unistd.h>
 
 namespace belay::config {
@@ -21,12 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::int32_t usual_io_level = 4;
-
-/// ioprio_set(2)'s value; <linux/ioprio.h> has a macro for it that mixes signs.
-constexpr std::int32_t io_priority(std::int32_t io_class, std::int32_t level)
-{
-    return io_class << IOPRIO_CLASS_SHIFT | (io_class == IOPRIO_CLASS_IDLE ? 0 : level);
-}
 
 class Planner
 {
@@ -189,7 +183,7 @@ private:
         process.priorities = limits.priorities;
         if (limits.io_class || limits.io_level)
             process.priorities.io =
-                io_priority(limits.io_class.value_or(IOPRIO_CLASS_BE), limits.io_level.value_or(usual_io_level));
+                io_priority(limits.io_class.value_or(io_best_effort), limits.io_level.value_or(usual_io_level));
         for (const auto& [file, value] : limits.cgroup)
             process.cgroup.push_back({file, value});
     }

@@ -98,7 +98,7 @@ struct Limits
 {
     std::map<int, launcher::ResourceLimit> resources; ///< by RLIMIT_*
     launcher::Priorities priorities;                  ///< but for `io`, which is made of these two:
-    std::optional<std::int32_t> io_class;             ///< IOPRIO_CLASS_*
+    std::optional<std::int32_t> io_class;             ///< IoClass
     std::optional<std::int32_t> io_level;             ///< 0, most urgent, to 7
     std::map<std::string, std::string> cgroup;        ///< file → value
 };

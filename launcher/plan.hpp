@@ -108,7 +108,7 @@ struct Priorities
     std::optional<std::int32_t> policy; ///< SCHED_*
     std::int32_t static_priority = 0;   ///< with SCHED_FIFO and SCHED_RR; else 0
     std::vector<std::uint32_t> cpus;    ///< empty: all
-    std::optional<std::int32_t> io;     ///< IOPRIO_PRIO_VALUE(class, data)
+    std::optional<std::int32_t> io;     ///< as io_priority() makes it
     std::optional<std::int32_t> oom_score_adj;
 
     bool operator==(const Priorities&) const = default;

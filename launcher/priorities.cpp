@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/descriptor.hpp"
+#include "launcher/io_priority.hpp"
 #include "launcher/raw_calls.hpp"
 #include "launcher/stage_functions.hpp"
 
@@ -8,7 +9,6 @@
 #include <string_view>
 
 #include <fcntl.h>
-#include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -116,7 +116,7 @@ int set_priorities(const ModuleStart& start) noexcept
         return errno;
     if (wanted.nice && ::syscall(SYS_setpriority, PRIO_PROCESS, 0, *wanted.nice) != 0)
         return errno;
-    return wanted.io ? errno_of(::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, *wanted.io)) : 0;
+    return wanted.io ? errno_of(::syscall(SYS_ioprio_set, io_of_process, 0, *wanted.io)) : 0;
 }
 
 int verify_priorities(const ModuleStart& start) noexcept
@@ -134,7 +134,7 @@ int verify_priorities(const ModuleStart& start) noexcept
             return error;
     if (wanted.nice && ::syscall(SYS_getpriority, PRIO_PROCESS, 0) != nice_of_kernel - *wanted.nice)
         return mismatch;
-    return !wanted.io || ::syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) == *wanted.io ? 0 : mismatch;
+    return !wanted.io || ::syscall(SYS_ioprio_get, io_of_process, 0) == *wanted.io ? 0 : mismatch;
 }
 
 } // namespace belay::launcher

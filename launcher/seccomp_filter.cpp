@@ -3,6 +3,7 @@
 
 #include "launcher/capability_sets.hpp"
 #include "launcher/descriptor.hpp"
+#include "launcher/io_priority.hpp"
 
 #include <seccomp.h>
 
@@ -14,7 +15,6 @@
 #include <memory>
 
 #include <linux/capability.h>
-#include <linux/ioprio.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -195,8 +195,8 @@ public:
             return;
         deny_argument("setpriority", equal(0, PRIO_USER));
         deny_arguments("setpriority", std::array{equal(0, PRIO_PGRP), other_second});
-        deny_argument("ioprio_set", equal(0, IOPRIO_WHO_USER));
-        deny_arguments("ioprio_set", std::array{equal(0, IOPRIO_WHO_PGRP), other_second});
+        deny_argument("ioprio_set", equal(0, io_of_user));
+        deny_arguments("ioprio_set", std::array{equal(0, io_of_group), other_second});
         deny_argument("migrate_pages", other_first);
         deny_argument("move_pages", other_first);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // belay.yaml: what each key leads to in the plan, and what is said of each mistake.
+#include "launcher/io_priority.hpp"
 #include "launcher/landlock.hpp"
 #include "tests/config/prefix.hpp"
 
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <array>
 
-#include <linux/ioprio.h>
 #include <linux/landlock.h>
 #include <sched.h>
 
@@ -76,7 +76,7 @@ TEST_CASE("priorities and control groups by systemd's names")
     CHECK(process.priorities.policy == SCHED_RR);
     CHECK(process.priorities.static_priority == 10);
     CHECK(process.priorities.cpus == std::vector<std::uint32_t>{0, 2});
-    CHECK(process.priorities.io == IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT);
+    CHECK(process.priorities.io == io_priority(io_idle, 0));
     CHECK(process.priorities.oom_score_adj == -900);
     CHECK(process.cgroup == std::vector<launcher::CgroupSetting>{{"cpu.max", "150000 100000"},
                                                                  {"cpu.weight", "50"},
@@ -85,7 +85,7 @@ TEST_CASE("priorities and control groups by systemd's names")
                                                                  {"pids.max", "20"},
                                                                  {"memory.oom.group", "1"}});
     CHECK(Planned{modules("limits: {IOSchedulingPriority: 2}")}.module().priorities.io ==
-          (IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | 2));
+          io_priority(io_best_effort, 2));
 }
 
 TEST_CASE("what no control group is delegated for has no effect, and that is said")

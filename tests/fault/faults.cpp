@@ -5,6 +5,7 @@
 #include "launcher/capability_sets.hpp"
 #include "launcher/denied_calls.hpp"
 #include "launcher/descriptor.hpp"
+#include "launcher/io_priority.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/seccomp_filter.hpp"
 #include "launcher/spawn.hpp"
@@ -27,7 +28,6 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/ioprio.h>
 #include <linux/landlock.h>
 #include <linux/prctl.h>
 #include <poll.h>
@@ -296,7 +296,7 @@ ProcessPlan confined()
                        .policy = SCHED_BATCH,
                        .static_priority = 0,
                        .cpus = {0},
-                       .io = IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | 6,
+                       .io = io_priority(io_best_effort, 6),
                        .oom_score_adj = 321};
     plan.network = Network::loopback;
     plan.mounts = {{Kind::read_only, "/", {}},

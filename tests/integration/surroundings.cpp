@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/integration/surroundings.hpp"
 
+#include "launcher/io_priority.hpp"
+
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -36,10 +38,12 @@ json priorities()
                 cpus.push_back(cpu);
     int oom = 0;
     std::ifstream{"/proc/self/oom_score_adj"} >> oom;
-    constexpr int process = 1; // IOPRIO_WHO_PROCESS
-    return {{"nice", ::getpriority(PRIO_PROCESS, 0)},      {"policy", ::sched_getscheduler(0)},
-            {"priority", parameters.sched_priority},       {"cpus", cpus},
-            {"io", ::syscall(SYS_ioprio_get, process, 0)}, {"oom_score_adj", oom}};
+    return {{"nice", ::getpriority(PRIO_PROCESS, 0)},
+            {"policy", ::sched_getscheduler(0)},
+            {"priority", parameters.sched_priority},
+            {"cpus", cpus},
+            {"io", ::syscall(SYS_ioprio_get, belay::io_of_process, 0)},
+            {"oom_score_adj", oom}};
 }
 
 /// Of proc_pid_mountinfo(5): mount point → "ro tmpfs". Where mounts lie upon each other, the last one is seen.

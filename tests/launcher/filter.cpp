@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/capability_sets.hpp"
+#include "launcher/io_priority.hpp"
 #include "launcher/seccomp_filter.hpp"
 
 #include <catch2/catch.hpp>
@@ -69,23 +70,20 @@ TEST_CASE("a module without capabilities is refused what it has no business with
 
 TEST_CASE("a module does not reach the other processes of its user by one call, but itself and its group")
 {
-    constexpr int of_user = 3; // IOPRIO_WHO_USER
-    constexpr int of_group = 2;
-    constexpr int of_process = 1;
-    constexpr int idle = 3 << 13;
+    constexpr auto idle = belay::io_priority(belay::io_idle, 0);
     const auto error = [](auto call) { return errno_under_filter(0, Subject::module, call); };
     CHECK(error([] { return ::setpriority(PRIO_USER, 0, 19); }) == EPERM);
     CHECK(error([] { return ::syscall(SYS_setpriority, 0x100000000L | PRIO_USER, 0, 19); }) == EPERM);
     CHECK(error([] { return ::setpriority(PRIO_PGRP, static_cast<id_t>(::getpgrp()), 19); }) == EPERM);
-    CHECK(error([] { return ::syscall(SYS_ioprio_set, of_user, 0, idle); }) == EPERM);
-    CHECK(error([] { return ::syscall(SYS_ioprio_set, of_group, ::getpgrp(), idle); }) == EPERM);
+    CHECK(error([] { return ::syscall(SYS_ioprio_set, belay::io_of_user, 0, idle); }) == EPERM);
+    CHECK(error([] { return ::syscall(SYS_ioprio_set, belay::io_of_group, ::getpgrp(), idle); }) == EPERM);
     CHECK(error([] { return ::kill(-1, 0); }) == EPERM);
     CHECK(error([] { return ::syscall(SYS_kill, 0xffffffffL, 0); }) == EPERM);
     CHECK(error([] { return ::syscall(SYS_migrate_pages, ::getppid(), 0, nullptr, nullptr); }) == EPERM);
     CHECK(error([] { return ::syscall(SYS_move_pages, ::getppid(), 0, nullptr, nullptr, nullptr, 0); }) == EPERM);
     CHECK(error([] { return ::setpriority(PRIO_PROCESS, 0, 19); }) == 0);
     CHECK(error([] { return ::setpgid(0, 0) == 0 ? ::setpriority(PRIO_PGRP, 0, 19) : -1; }) == 0);
-    CHECK(error([] { return ::syscall(SYS_ioprio_set, of_process, 0, idle); }) == 0);
+    CHECK(error([] { return ::syscall(SYS_ioprio_set, belay::io_of_process, 0, idle); }) == 0);
     CHECK(error([] { return ::kill(0, 0); }) == 0);
     CHECK(error([] { return ::kill(::getpid(), 0); }) == 0);
     CHECK(errno_under_filter(capability(CAP_SYS_NICE), Subject::module, [] {

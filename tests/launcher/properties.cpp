@@ -3,6 +3,7 @@
 // A thousand random plans: what the program reads of itself equals its plan, to the last descriptor.
 #include "launcher/capability_sets.hpp"
 #include "launcher/descriptor.hpp"
+#include "launcher/io_priority.hpp"
 #include "launcher/landlock.hpp"
 #include "plans.hpp"
 #include "starts.hpp"
@@ -20,7 +21,6 @@
 #include <sstream>
 
 #include <fcntl.h>
-#include <linux/ioprio.h>
 #include <linux/securebits.h>
 #include <sched.h>
 
@@ -71,7 +71,7 @@ Priorities random_priorities(Random& random)
     if (random.coin())
         result.cpus = {random.below(2)};
     if (random.coin())
-        result.io = static_cast<int>(IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | random.below(8));
+        result.io = io_priority(io_best_effort, static_cast<std::int32_t>(random.below(8)));
     if (random.coin())
         result.oom_score_adj = static_cast<int>(random.below(1001));
     return result;

@@ -2,6 +2,7 @@
 //
 // The parts of a sandbox that a plan must ask for, read and tried from inside.
 #include "launcher/descriptor.hpp"
+#include "launcher/io_priority.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/stages.hpp"
 #include "plans.hpp"
@@ -16,7 +17,6 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/ioprio.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -63,7 +63,7 @@ TEST_CASE("nice, scheduling, processors, input and output, and the chance to be 
     plan.priorities.nice = 5;
     plan.priorities.policy = SCHED_BATCH;
     plan.priorities.cpus = {0};
-    plan.priorities.io = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 6);
+    plan.priorities.io = io_priority(io_best_effort, 6);
     plan.priorities.oom_score_adj = 500;
     const auto output = output_of(plan);
     INFO(output);
