@@ -182,6 +182,7 @@ def over_a_while(run, seconds):
 
 
 def ask_command(bench, modules, rounds, pause_ms):
+    """To be had before a manager is started: whose ids they are, a recording of another one may have to tell."""
     ids = list(bench.recording(modules).answers)
     return [bench.world.programs / "client", "ask", bench.world.socket, TOPICS, str(rounds), str(pause_ms), *ids]
 
@@ -189,17 +190,17 @@ def ask_command(bench, modules, rounds, pause_ms):
 def measure_idle(bench):
     samples = Samples()
     seconds = 2 if bench.quick else 60
+    seconds_of_load = min(seconds, 20)
     for contestant in bench.contestants:
+        ask = ask_command(bench, bench.usual, seconds_of_load + 2, 1000)
         run = start(bench.world, contestant, bench.configuration(bench.usual))
         time.sleep(1)
         progress(f"{contestant.label}: idle, {seconds} s")
         wake_ups, cpu = over_a_while(run, seconds)
         samples.add(contestant.label, "idle: wake-ups", wake_ups)
         samples.add(contestant.label, "idle: CPU time, ms", cpu)
-        seconds_of_load = min(seconds, 20)
         progress(f"{contestant.label}: every module asks once a second, {seconds_of_load} s")
-        with subprocess.Popen(ask_command(bench, bench.usual, seconds_of_load + 2, 1000),
-                              stdout=subprocess.DEVNULL) as asking:
+        with subprocess.Popen(ask, stdout=subprocess.DEVNULL) as asking:
             time.sleep(1)
             wake_ups, cpu = over_a_while(run, seconds_of_load)
             asking.terminate()
@@ -212,8 +213,9 @@ def measure_idle(bench):
 
 def ask_at_once(bench, contestant, modules, rounds):
     """How long each answer took, in ms; nothing if not all were answered."""
+    ask = ask_command(bench, modules, rounds, 10)
     run = start(bench.world, contestant, bench.configuration(modules))
-    asking = subprocess.run(ask_command(bench, modules, rounds, 10), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    asking = subprocess.run(ask, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                             check=False)
     run.kill() if asking.returncode != 0 else run.stop()
     if asking.returncode != 0 and contestant is bench.ours:
