@@ -101,9 +101,10 @@ void Processes::be_overdue(std::uint32_t module)
 
 void Processes::abort(std::uint32_t module, const std::string& why)
 {
-    auto& process = running_.at(module);
-    if (process.terminated_ns != 0)
+    const auto found = running_.find(module);
+    if (found == running_.end() || found->second.terminated_ns != 0)
         return;
+    auto& process = found->second;
     log_entry(log_, spdlog::level::err, about(JournalMessage::ladder_step, plan_.modules[module].id, process.pid),
               fmt::format("{}: hangs: {}; aborting it", name_of(module, process), why));
     process.hung = why;
@@ -164,7 +165,8 @@ bool Processes::note_ready(const std::string& id)
         process.startup_deadline.disarm();
         return !process.late;
     }
-    return true;
+    // Of one that has ended everybody on the bus can say so; a standalone one is not in the plan.
+    return std::ranges::none_of(plan_.modules, [&](const auto& module) { return module.id == id; });
 }
 
 void Processes::cancel_startup_deadlines()

@@ -44,7 +44,7 @@ public:
 
     void start(std::uint32_t module, unsigned attempt);
     void terminate_all(); ///< SIGTERM to the main processes, and SIGKILL for each when its time is up
-    /// SIGABRT, for its core; then SIGKILL when its time is up. `why`: a clause.
+    /// SIGABRT, for its core; then SIGKILL when its time is up. Nothing, if it does not run. `why`: a clause.
     void abort(std::uint32_t module, const std::string& why);
     void kill_all(); ///< SIGKILL to all that the modules have started
 
@@ -54,7 +54,7 @@ public:
     /// How long the running modules may take after they were asked by MQTT.
     [[nodiscard]] std::chrono::milliseconds longest_request() const;
 
-    /// It is ready; false if that comes too late.
+    /// It is ready; false if that comes too late, or it does not run.
     bool note_ready(const std::string& id);
 
     /// Nobody is waited for any more.

@@ -99,7 +99,7 @@ void Supervisor::on_module_ready(const std::string& module)
     log_entry(*log_, spdlog::level::debug, about(JournalMessage::module_ready, module, processes_.pid_of(module)),
               module + ": ready");
     if (!processes_.note_ready(module))
-        return; // it is being ended
+        return; // it is being ended, or has ended
     for (std::uint32_t number = 0; number < plan_.modules.size(); ++number)
         if (plan_.modules[number].id == module)
             module_watchdogs_.begin(number);

@@ -179,6 +179,21 @@ class Modules(Case):
         self.assertEqual(list(self.runtime.iterdir()), [])
         self.assertEqual(list(self.state.iterdir()), [], "without heartbeats there is no record")
 
+    def test_module_that_has_ended_is_not_waited_for_although_somebody_says_that_it_is_ready(self):
+        """Everybody on the bus can say so; a successor that is to come later has its own time."""
+        self.begin({"example": {"restart": {"policy": "on-failure", "delay": 2}, "liveness": {"watchdog": 0.5}}})
+        before = self.manager.module_pids()
+        os.kill(before["example"], signal.SIGKILL)
+        self.manager.wait_for_log("killed by SIGKILL (9); restart 1 of 5")
+        observer = self.broker.observe()
+        observer.publish("everest/modules/example/ready", json.dumps({"msg_type": "ModuleReady", "data": True}))
+        wait_until(lambda: self.manager.module_pids().get("example", before["example"]) != before["example"],
+                   lambda: f"its successor: {self.manager}")
+        after = self.manager.module_pids()
+        self.assertEqual({**after, "example": 0}, {**before, "example": 0})
+        self.assertNotIn("hangs", self.manager.log)
+        self.assertEqual(self.manager.stop(), 0)
+
 
 class Charger(Case):
     def test_manager_that_hangs_is_ended_with_all_modules(self):
