@@ -123,7 +123,7 @@ void Launcher::heartbeat(const Packet& packet)
 void Launcher::record(const Packet& packet)
 {
     const auto request = packet.as<Record>();
-    equipment_.record.add({request.text.data(), ::strnlen(request.text.data(), request.text.size())});
+    equipment_.record.add_of_manager({request.text.data(), ::strnlen(request.text.data(), request.text.size())});
 }
 
 void Launcher::notify(const Packet& packet)

@@ -32,7 +32,7 @@ StepRecord::StepRecord(const WatchdogPlan& plan)
     if (!directory_)
         complain("%s: %s; no step that leads to a reset will be recorded", plan.record_directory.c_str(),
                  errno_text(errno));
-    append(std::string_view{plan.history}.substr(plan.history.size() - std::min(plan.history.size(), largest)));
+    append(std::string_view{plan.history}.substr(0, largest));
 }
 
 bool StepRecord::may_write(std::uint64_t now_ns) noexcept
@@ -45,22 +45,31 @@ bool StepRecord::may_write(std::uint64_t now_ns) noexcept
     return budget_ > 0 && budget_-- > 0;
 }
 
-/// Whole lines make room for it, the oldest first.
+/// Whole lines make room for it, the oldest first, but for the one that says to which boot they belong.
 void StepRecord::append(std::string_view line) noexcept
 {
-    while (size_ + line.size() > text_.size()) {
-        const auto* newline = static_cast<const char*>(std::memchr(text_.data(), '\n', size_));
-        const auto gone = newline == nullptr ? size_ : static_cast<std::size_t>(newline - text_.data()) + 1;
-        std::memmove(text_.data(), &text_.at(gone - 1) + 1, size_ - gone);
-        size_ -= gone;
+    if (size_ + line.size() > text_.size()) {
+        const std::string_view text{text_.data(), size_};
+        const auto first = text.find('\n') + 1; // 0 if there is no line
+        const auto begin = first <= longest_line ? first : 0;
+        const auto newline = text.find('\n', begin + size_ + line.size() - text_.size() - 1);
+        const auto end = newline == std::string_view::npos ? size_ : newline + 1;
+        std::memmove(text_.data() + begin, text_.data() + end, size_ - end);
+        size_ -= end - begin;
     }
     std::memcpy(text_.data() + size_, line.data(), line.size());
     size_ += line.size();
 }
 
+void StepRecord::add_of_manager(std::string_view what) noexcept
+{
+    if (may_write(monotonic_ns()))
+        add(what);
+}
+
 void StepRecord::add(std::string_view what) noexcept
 {
-    if (!directory_ || !may_write(monotonic_ns()))
+    if (!directory_)
         return;
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);

@@ -17,8 +17,9 @@ namespace belay::launcher {
 ///     boot 6d0c2e4a-…
 ///     1764010000 abort-module slac (pid 123): stopped (state T) for 10 s
 ///
-/// Each line is durable when add() returns. A step that cannot be written is complained of and lost; so are steps that
-/// come too often, and the oldest when there are too many. Allocates nothing after construction.
+/// Each line is durable when add() returns. A step that cannot be written is complained of and lost; so are steps of the
+/// manager's that come too often, and the oldest when there are too many. The first line stays. Allocates nothing after
+/// construction.
 class StepRecord
 {
 public:
@@ -34,6 +35,9 @@ public:
     /// `what`: a word, a space and a reason, which may come from somebody who is not trusted.
     void add(std::string_view what) noexcept;
 
+    /// The same, unless it comes too often.
+    void add_of_manager(std::string_view what) noexcept;
+
 private:
     bool may_write(std::uint64_t now_ns) noexcept;
     void append(std::string_view line) noexcept;
@@ -41,7 +45,7 @@ private:
     FileDescriptor directory_;
     std::array<char, largest> text_{};
     std::size_t size_ = 0;
-    unsigned budget_ = 32; ///< lines that may be written at once
+    unsigned budget_ = 32; ///< lines of the manager's that may be written at once
     std::uint64_t refilled_ns_ = 0;
 };
 

@@ -151,15 +151,20 @@ TEST_CASE("steps are durable lines, the oldest of which make room, and nobody ca
     CHECK(text.starts_with("boot 1234\n"));
     CHECK(text.ends_with(" exit one 99 stopped in order\n"));
     CHECK(std::count(text.begin(), text.end(), '\n') == 2);
-    for (int i = 0; i < 100; ++i) // of which only some are written: they come too often
+    for (int i = 0; i < 100; ++i)
         record.add(std::string(400, 'x'));
     CHECK(content(file).size() <= StepRecord::largest);
     CHECK(std::filesystem::exists(file));
-    plan.history = std::string(StepRecord::largest - 10, 'y') + "\nlast\n";
+    plan.history = "boot 1234\n" + std::string(StepRecord::largest - 20, 'y') + "\nlast\n";
     StepRecord full{plan};
     full.add("exit two");
-    CHECK(content(file).starts_with("last\n"));
+    CHECK(content(file).starts_with("boot 1234\nlast\n"));
     CHECK(content(file).ends_with(" exit two\n"));
+    plan.history = std::string(StepRecord::largest - 1, 'z') + '\n'; // not one of ours
+    StepRecord foreign{plan};
+    foreign.add("exit three");
+    CHECK(content(file).ends_with(" exit three\n"));
+    CHECK(content(file).size() < 512);
     CHECK((std::filesystem::status(file).permissions() & std::filesystem::perms::all) == std::filesystem::perms{0644});
 }
 
@@ -171,6 +176,23 @@ TEST_CASE("a record that cannot be written is no reason to fail")
     record.add("exit one");
     CHECK(replace_durably(-1, "x", "y") == EBADF);
     CHECK(replace_durably(AT_FDCWD, std::string(300, 'x').c_str(), "y") == ENAMETOOLONG);
+}
+
+TEST_CASE("a manager that says too much neither takes the launcher's words away nor says to which boot they belong")
+{
+    const TemporaryDirectory directory{"steps"};
+    Running launcher{watched_plan(directory, {unprivileged({"/bin/sleep", "60"})})};
+    launcher.expect<WatchdogState>();
+    Record record;
+    std::fill(record.text.begin(), record.text.end(), 'x');
+    for (int i = 0; i < 100; ++i)
+        launcher.say(record);
+    CHECK(launcher.exit_code() == 1);
+    const auto text = content(directory.path / StepRecord::file_name);
+    CHECK(text.size() <= StepRecord::largest);
+    CHECK(text.starts_with("boot 1234\n"));
+    CHECK(text.find(" stop-all the manager did not vouch for the modules for 0.5 s\n") != std::string::npos);
+    CHECK(text.ends_with(" exit code 1; the service manager decides what follows\n"));
 }
 
 TEST_CASE("without a heartbeat the launcher stops all modules, and records why")
