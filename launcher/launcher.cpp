@@ -27,6 +27,7 @@ namespace {
 
 /// A manager that never stops talking must not keep signals, ends of modules and deadlines waiting.
 constexpr int most_packets_at_once = 32;
+constexpr int most_packets_left = 4096; // of one that has ended: more than its socket holds
 constexpr std::size_t fixed_descriptors = 2;    // control and signals; the modules' own follow
 constexpr std::size_t module_descriptors = 2;   // the status channel and the listener for denied calls
 constexpr std::size_t ends_at_once = 64;        // then the manager is heard, however fast others fork and end
@@ -118,7 +119,7 @@ void Launcher::wait()
     if (polled_[1].revents != 0)
         read_signals();
     if (polled_[0].revents != 0)
-        read_control();
+        read_control(most_packets_at_once);
     if (unreaped_)
         reap();
     if (patience_ns_ != 0 && monotonic_ns() >= patience_ns_)
@@ -173,12 +174,12 @@ void Launcher::reap()
         tell_all_ends();
 }
 
-/// Its end of the socket says that it is gone; here is why.
+/// Its end of the socket says that it is gone, unless it gave that to somebody else; here is why.
 void Launcher::manager_ended(const siginfo_t& info)
 {
     equipment_.manager = 0;
     if (equipment_.control)
-        read_control(); // its last word came before its end
+        read_control(most_packets_left); // its last word came before its end
     if (state_ == State::finishing && info.si_code == CLD_EXITED)
         return;
     const char* name = info.si_code == CLD_EXITED ? nullptr : ::sigabbrev_np(info.si_status);
@@ -188,6 +189,7 @@ void Launcher::manager_ended(const siginfo_t& info)
     else
         report(JournalMessage::manager_ended, LOG_CRIT, "the manager (pid %d) ended with exit code %d", info.si_pid,
                info.si_status);
+    lose_manager("ended");
 }
 
 void Launcher::kill_orphans()
@@ -278,10 +280,10 @@ void Launcher::resolve_start(std::uint32_t number)
     module.output.reset();
 }
 
-void Launcher::read_control()
+void Launcher::read_control(int most_packets)
 {
     Packet packet;
-    for (int left = most_packets_at_once; left > 0; --left) {
+    for (int left = most_packets; left > 0; --left) {
         switch (receive(equipment_.control.get(), packet)) {
         case Received::packet:
             dispatch(packet);

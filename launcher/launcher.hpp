@@ -80,7 +80,8 @@ private:
     void wait();
     void read_signals();
     void forward(int signal);
-    void read_control();
+    void expect_end();
+    void read_control(int most_packets);
     void reap();
     void resolve_start(std::uint32_t number);
     void module_ended(std::uint32_t number);

@@ -37,9 +37,15 @@ void Launcher::forward(int signal)
         ready_ = false;
     else
         equipment_.service_manager.stopping();
+    expect_end();
+    tell(SignalReceived{.signal = signal});
+}
+
+/// Nothing that is said meanwhile puts it off: systemd sends no signal to what says that it stops.
+void Launcher::expect_end()
+{
     if (state_ == State::running && deadline_ns_ == 0)
         set_deadline(orderly_stop_factor * plan_.stop_timeout_ms);
-    tell(SignalReceived{.signal = signal});
 }
 
 /// systemd is told that it takes as long as this, and what may follow it.

@@ -151,14 +151,14 @@ void Launcher::say_ready()
 void Launcher::say_stopping()
 {
     equipment_.service_manager.stopping();
-    equipment_.service_manager.extend(orderly_stop_factor * plan_.stop_timeout_ms + time_to_end_ms());
+    expect_end();
 }
 
 void Launcher::finish(const Packet& packet)
 {
     const auto request = packet.as<Finish>();
-    if (request.exit_code < 0 || request.exit_code > 255)
-        return lose_manager("asked for an exit code that does not exist");
+    if (request.exit_code < 0 || request.exit_code > 255 || request.exit_code == exit_configuration)
+        return lose_manager("asked for an exit code that it cannot have");
     if (request.after > After::reload || (request.after == After::reload && plan_.invocation.program.empty()))
         return lose_manager("asked for what cannot follow the end");
     equipment_.feeding.expect_no_more();

@@ -11,6 +11,7 @@
 #include "launcher/journal.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/own_privileges.hpp"
+#include "launcher/protocol.hpp"
 #include "launcher/service_manager.hpp"
 #include "launcher/signal_domain.hpp"
 #include "manager/boot_source.hpp"
@@ -61,13 +62,12 @@ using Result = tl::expected<Value, std::string>;
 /// unit is not started again (RestartPreventExitStatus=), and `systemctl status` shows why.
 int fail(const Options& options, const Refusal& refusal)
 {
-    constexpr int exit_config = 78; // EX_CONFIG of sysexits.h; systemd.exec(5)
     complain(refusal.why);
     const char* socket = std::getenv("NOTIFY_SOCKET");
     if (socket == nullptr || options.judge) // to whom nobody listens
         return 1;
     launcher::ServiceManager{socket}.status(refusal.why);
-    return refusal.until_changed ? exit_config : 1;
+    return refusal.until_changed ? launcher::exit_configuration : 1;
 }
 
 /// While a reload is judged, the modules run.

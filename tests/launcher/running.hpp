@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <type_traits>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -31,7 +32,7 @@
 namespace belay::launcher {
 
 /// The launcher as a child of this process, in the plan's control group and signal domain. The pid it knows as the
-/// manager's is that of a child of its own that ends at once; this process holds the socket.
+/// manager's is that of a child of its own that ends after `finish`, as a manager does; this process holds the socket.
 class Running
 {
 public:
@@ -47,10 +48,14 @@ public:
         control = FileDescriptor{ends[0]};
         const FileDescriptor other{ends[1]};
         const FileDescriptor memory = seal(encode(plan));
+        std::array<int, 2> life{};
+        REQUIRE(::pipe2(life.data(), O_CLOEXEC) == 0);
+        const FileDescriptor manager_input{life[0]};
+        manager_life = FileDescriptor{life[1]};
         pid = ::fork();
         REQUIRE(pid >= 0);
         if (pid == 0 && (errors < 0 || ::dup2(errors, STDERR_FILENO) >= 0))
-            become_launcher(plan, memory.get(), other.get(), preload, earlier_child);
+            become_launcher(plan, memory.get(), other.get(), manager_input.get(), preload, earlier_child);
     }
     ~Running()
     {
@@ -83,7 +88,13 @@ public:
         return message;
     }
 
-    void say(const auto& message) const { REQUIRE(send(control.get(), message)); }
+    template <typename Message>
+    void say(const Message& message)
+    {
+        REQUIRE(send(control.get(), message));
+        if constexpr (std::is_same_v<Message, Finish>)
+            manager_life.reset();
+    }
 
     int exit_code()
     {
@@ -94,6 +105,7 @@ public:
     }
 
     FileDescriptor control;
+    FileDescriptor manager_life; ///< closed: the process that is taken for the manager ends
     pid_t pid = 0;
 
 private:
@@ -105,8 +117,8 @@ private:
         return file;
     }
 
-    [[noreturn]] static void become_launcher(const LaunchPlan& wanted, int plan, int socket, const char* preload,
-                                             bool earlier_child)
+    [[noreturn]] static void become_launcher(const LaunchPlan& wanted, int plan, int socket, int manager_input,
+                                             const char* preload, bool earlier_child)
     {
         if (wanted.signal_domain && !enter_signal_domain())
             ::_exit(126);
@@ -114,7 +126,8 @@ private:
             ::_exit(126);
         const pid_t manager = ::fork();
         if (manager == 0) {
-            ::execl("/bin/sleep", "sleep", "0", nullptr);
+            ::dup2(manager_input, STDIN_FILENO);
+            ::execl("/bin/cat", "cat", nullptr); // until there is nothing more to read
             ::_exit(127);
         }
         ::fcntl(plan, F_SETFD, 0);

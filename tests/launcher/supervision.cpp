@@ -126,6 +126,10 @@ TEST_CASE("what the protocol does not have ends the manager and every module")
     {
         launcher.say(Finish{.exit_code = 256});
     }
+    SECTION("the exit code of a configuration error, after which nobody starts the service again")
+    {
+        launcher.say(Finish{.exit_code = exit_configuration});
+    }
     SECTION("a descriptor")
     {
         const std::array descriptors{0};
@@ -236,6 +240,44 @@ TEST_CASE("a manager that does not stop when it is told to is not waited for")
     CHECK(launcher.expect<SignalReceived>().signal == SIGTERM);
     CHECK(launcher.exit_code() == 1);
     CHECK_FALSE(exists(module));
+}
+
+TEST_CASE("a manager that says that it stops has its time for it, and no more")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    launcher.say(Notify{.kind = Notification::stopping});
+    launcher.say(Notify{.kind = Notification::ready});
+    launcher.say(Notify{.kind = Notification::stopping});
+    REQUIRE(ends(launcher.pid));
+    CHECK(launcher.exit_code() == 1);
+    CHECK_FALSE(exists(module));
+}
+
+TEST_CASE("nobody speaks for a manager that has ended")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    launcher.manager_life.reset();
+    REQUIRE(ends(launcher.pid));
+    CHECK(launcher.exit_code() == 1);
+    CHECK_FALSE(exists(module));
+}
+
+TEST_CASE("the last word of a manager counts, however much it said before")
+{
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};
+    launcher.say(Start{});
+    launcher.expect<Started>();
+    REQUIRE(::kill(launcher.pid, SIGSTOP) == 0);
+    for (int i = 0; i < 100; ++i)
+        launcher.say(Heartbeat{});
+    launcher.say(Finish{.exit_code = 42});
+    launcher.control.reset();
+    REQUIRE(::kill(launcher.pid, SIGCONT) == 0);
+    CHECK(launcher.exit_code() == 42);
 }
 
 TEST_CASE("a manager that never stops talking keeps neither signals nor deadlines waiting")
