@@ -96,7 +96,7 @@ void Supervisor::apply(Event event)
     const auto* transition = lifecycle_.apply(event);
     if (transition == nullptr)
         return;
-    if (lifecycle_.ending() && !before.ending() && !reloads_)
+    if (lifecycle_.ending() && !before.ending() && !reloads_ && !becomes_idle())
         service_status_.stopping();
     if (lifecycle_.stopping()) {
         restarter_.cancel();
@@ -138,6 +138,12 @@ std::optional<std::chrono::milliseconds> Supervisor::limit() const
     return std::nullopt;
 }
 
+/// What is under way ends without that the manager does.
+bool Supervisor::becomes_idle() const
+{
+    return exhausted_ && options_.idle_on_failure && !told_to_stop_ && conversation_.connected();
+}
+
 /// Not every state that knows the end of all modules asks whether it was a clean one, or the last one of too many.
 void Supervisor::note_stopped()
 {
@@ -150,8 +156,7 @@ void Supervisor::note_stopped()
     if (all_clean_)
         note(Event::stopped_clean);
     if (exhausted_)
-        note(options_.idle_on_failure && !told_to_stop_ && conversation_.connected() ? Event::stopped_to_idle
-                                                                                     : Event::stopped_exhausted);
+        note(becomes_idle() ? Event::stopped_to_idle : Event::stopped_exhausted);
     note(Event::stopped);
 }
 

@@ -63,6 +63,7 @@ private:
     void perform(Step step);
     void note_stopped();
     [[nodiscard]] bool nothing_to_start() const;
+    [[nodiscard]] bool becomes_idle() const;
     [[nodiscard]] bool asks_first() const; ///< modules, before it ends them
     void say(std::string_view line);
     void update_status();

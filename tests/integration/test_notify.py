@@ -92,6 +92,19 @@ class Notify(harness.Case):
         self.manager.send(signal.SIGTERM)
         self.check_end()
 
+    def test_idle_after_a_failure(self):
+        """Whoever is told that it stops ends it a little later."""
+        policy = "{restart: {policy: on-failure, scope: all, delay: 0.1, burst: 1}}"
+        before = self.begin_and_wait("--idle-on-failure", belay="modules: {'*': " + policy + "}")
+        os.kill(self.manager.module_pids()["example"], signal.SIGKILL)
+        self.systemd.wait("STATUS=All 2 modules are ready", 2)
+        os.kill(self.manager.module_pids()["example"], signal.SIGKILL)
+        self.systemd.wait("STATUS=Idle: no module is started")
+        self.systemd.wait("READY=1", 2)
+        self.assertNotIn("STOPPING=1", self.texts(before))
+        self.manager.send(signal.SIGTERM)
+        self.check_end()
+
     def test_reload(self):
         before = self.begin_and_wait()
         earliest = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
