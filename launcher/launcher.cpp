@@ -27,7 +27,7 @@ namespace {
 
 /// A manager that never stops talking must not keep signals, ends of modules and deadlines waiting.
 constexpr int most_packets_at_once = 32;
-constexpr int most_packets_left = 4096; // of one that has ended: more than its socket holds
+constexpr int most_packets_left = 4096;         // of one that has ended: more than its socket holds
 constexpr std::size_t fixed_descriptors = 2;    // control and signals; the modules' own follow
 constexpr std::size_t module_descriptors = 2;   // the status channel and the listener for denied calls
 constexpr std::size_t ends_at_once = 64;        // then the manager is heard, however fast others fork and end

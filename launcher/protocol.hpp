@@ -85,8 +85,8 @@ enum class After : std::uint32_t
     reload ///< execute bin/manager again, if its invocation is known
 };
 
-/// The configuration must be changed first (EX_CONFIG of sysexits.h; systemd.exec(5)): the service is not started again.
-/// Whoever is not root has no say in that.
+/// The configuration must be changed first (EX_CONFIG of sysexits.h; systemd.exec(5)): the service is not started
+/// again. Whoever is not root has no say in that.
 constexpr std::int32_t exit_configuration = 78;
 
 /// Kill what still runs and exit with `exit_code` (0 to 255, but for `exit_configuration`).

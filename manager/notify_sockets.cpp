@@ -2,6 +2,7 @@
 #include "manager/notify_sockets.hpp"
 
 #include "launcher/errno_text.hpp"
+#include "launcher/notify_directory.hpp"
 #include "manager/service_directory.hpp"
 
 #include <cerrno>
@@ -38,16 +39,14 @@ std::string runtime_directory(const std::map<std::string, std::string>& environm
     return own.empty() ? "/tmp" : own;
 }
 
-/// Makes files as another user, without a capability for that; none is made meanwhile by anybody else.
+/// Makes files as another user, but still of root's group, without a capability for that.
 class AsUser
 {
 public:
     explicit AsUser(const launcher::ProcessPlan& module) : umask_(::umask(only_its_user))
     {
-        if (!module.change_identity)
-            return;
-        ::setfsgid(module.gid);
-        ::setfsuid(module.uid);
+        if (module.change_identity)
+            ::setfsuid(module.uid);
     }
     AsUser(const AsUser&) = delete;
     AsUser& operator=(const AsUser&) = delete;
@@ -56,7 +55,6 @@ public:
     ~AsUser()
     {
         ::setfsuid(::geteuid());
-        ::setfsgid(::getegid());
         ::umask(umask_);
     }
 
@@ -65,12 +63,12 @@ private:
     mode_t umask_;
 };
 
-/// Until close_directory() every user can make files in it: no module runs yet, and a name that is taken is an error.
+/// Until close_directory() root's group can make files in it, of which whoever made it is while it is another user.
 Result<std::string> make_directory(const std::string& parent)
 {
     auto path = parent + "/belay-XXXXXX";
-    constexpr mode_t open_to_all = 01733;
-    if (::mkdtemp(path.data()) == nullptr || ::chmod(path.c_str(), open_to_all) != 0)
+    constexpr mode_t open_to_group = 0730;
+    if (::mkdtemp(path.data()) == nullptr || ::chmod(path.c_str(), open_to_group) != 0)
         return failure(path, errno);
     return path;
 }
@@ -102,13 +100,12 @@ Result<FileDescriptor> make_socket(const std::string& path, const launcher::Proc
     return socket;
 }
 
-} // namespace
+using Sockets = std::map<std::uint32_t, FileDescriptor>;
 
-Result<std::map<std::uint32_t, FileDescriptor>>
-make_notify_sockets(const config::Configuration& configuration, const std::map<std::string, std::string>& environment,
-                    launcher::LaunchPlan& plan)
+Result<Sockets> make_sockets(const config::Configuration& configuration,
+                             const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan)
 {
-    std::map<std::uint32_t, FileDescriptor> result;
+    Sockets result;
     for (std::uint32_t number = 0; number < plan.modules.size(); ++number) {
         auto& module = plan.modules[number];
         const auto& limit = configuration.modules.at(module.id).policy.liveness.watchdog;
@@ -132,6 +129,17 @@ make_notify_sockets(const config::Configuration& configuration, const std::map<s
     if (const auto closed = plan.notify_directory.empty() ? Result<void>{} : close_directory(plan.notify_directory);
         !closed)
         return tl::unexpected(closed.error());
+    return result;
+}
+
+} // namespace
+
+Result<Sockets> make_notify_sockets(const config::Configuration& configuration,
+                                    const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan)
+{
+    auto result = make_sockets(configuration, environment, plan);
+    if (!result) // there will be no launcher
+        launcher::NotifyDirectory{plan}.remove();
     return result;
 }
 

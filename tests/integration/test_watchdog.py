@@ -48,6 +48,20 @@ if os.fork() == 0:
 time.sleep(1000)
 """
 
+# Takes the name of the last socket as soon as there is a directory for it.
+RACER = """
+import os, sys
+print("begins", flush=True)
+os.chdir(sys.argv[1])
+while True:
+    for name in os.listdir():
+        try:
+            os.close(os.open(name + "/199", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            print("took", name, flush=True)
+        except OSError:
+            continue
+"""
+
 
 def switches_of(pid):
     status = status_of(pid)
@@ -178,6 +192,32 @@ class Modules(Case):
         self.assertEqual(self.manager.stop(), 0)
         self.assertEqual(list(self.runtime.iterdir()), [])
         self.assertEqual(list(self.state.iterdir()), [], "without heartbeats there is no record")
+
+    def test_no_user_gets_in_while_the_sockets_are_made(self):
+        """The launcher refuses to start afterwards, so that the time in which they are made is the longest part."""
+        modules = {f"module_{number}": "Thing" for number in range(200)}
+        racer = subprocess.Popen(["/usr/bin/python3", "-c", RACER, self.runtime], user=65534, group=65534, extra_groups=[],
+                                 stdout=subprocess.PIPE, text=True)
+        self.addCleanup(racer.stdout.close)
+        self.addCleanup(racer.wait)
+        self.addCleanup(racer.kill)
+        self.assertEqual(racer.stdout.readline(), "begins\n")
+        self.begin({"*": {"liveness": {"watchdog": 30}}}, {"device": "/dev/watchdog77"}, modules, until=None)
+        self.assertEqual(self.manager.wait(), 1)
+        self.assertIn("launcher: the watchdog /dev/watchdog77: it is not there", self.manager.log)
+        racer.kill()
+        self.assertEqual(racer.stdout.read(), "")
+        self.assertEqual(list(self.runtime.iterdir()), [])
+
+    def test_sockets_that_cannot_be_made_leave_nothing_behind(self):
+        """The unit starts again and again, and /run is memory."""
+        self.runtime = self.runtime / ("x" * 80)
+        self.runtime.mkdir()
+        self.begin({"*": {"liveness": {"watchdog": 30}}}, until=None)
+        self.assertEqual(self.manager.wait(), 1)
+        self.assertRegex(self.manager.log, r"could not make a notify socket for `liveness: \{watchdog: ...\}`: .*/belay-\w+/0: "
+                                           "File name too long")
+        self.assertEqual(list(self.runtime.iterdir()), [])
 
     def test_module_that_has_ended_is_not_waited_for_although_somebody_says_that_it_is_ready(self):
         """Everybody on the bus can say so; a successor that is to come later has its own time."""
