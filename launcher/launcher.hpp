@@ -131,6 +131,7 @@ private:
     Reload reload_;
     bool reloads_ = false;
     bool ready_ = false; ///< systemd was told so, and not of a reload since
+    bool told_to_reload_ = false;
     bool told_to_stop_ = false;
     bool killed_ = false;   ///< all that still runs
     bool given_up_ = false; ///< on what survives that

@@ -32,7 +32,7 @@ void Launcher::follow(Reload::Verdict verdict)
 /// The manager is to stop all modules, and has its time for that.
 void Launcher::forward(int signal)
 {
-    told_to_stop_ = told_to_stop_ || signal != SIGHUP;
+    (signal == SIGHUP ? told_to_reload_ : told_to_stop_) = true;
     if (signal == SIGHUP)
         ready_ = false;
     else

@@ -30,15 +30,15 @@ void Launcher::miss_heartbeat()
     lose_manager(why.data());
 }
 
-/// Who was told to stop, or has stopped in order, takes the watchdog with it. Otherwise it runs on, and somebody else
-/// must start this service again before it has run out; and where even SIGKILL has no effect, that would help nobody:
-/// this process stays, feeds nothing, and waits for the reset.
+/// Who was told to stop, or to reload and has stopped in order, takes the watchdog with it; the manager's word alone is
+/// not enough. Otherwise it runs on, and somebody else must start this service again before it has run out; and where
+/// even SIGKILL has no effect, that would help nobody: this process stays, feeds nothing, and waits for the reset.
 void Launcher::end_feeding(bool nobody_left)
 {
     auto& feeding = equipment_.feeding;
     if (!feeding.expects_heartbeats())
         return;
-    if (told_to_stop_ || (exit_code_ == 0 && nobody_left)) {
+    if (told_to_stop_ || reloads_) { // nobody is left who keeps it from a reload
         note(reloads_ ? "reload in order" : "stopped in order");
         return feeding.stop();
     }

@@ -159,7 +159,8 @@ void Launcher::finish(const Packet& packet)
     const auto request = packet.as<Finish>();
     if (request.exit_code < 0 || request.exit_code > 255 || request.exit_code == exit_configuration)
         return lose_manager("asked for an exit code that it cannot have");
-    if (request.after > After::reload || (request.after == After::reload && plan_.invocation.program.empty()))
+    const bool may_reload = told_to_reload_ && !plan_.invocation.program.empty();
+    if (request.after > After::reload || (request.after == After::reload && !may_reload))
         return lose_manager("asked for what cannot follow the end");
     equipment_.feeding.expect_no_more();
     exit_code_ = request.exit_code;

@@ -82,7 +82,7 @@ struct Notify
 enum class After : std::uint32_t
 {
     exit,
-    reload ///< execute bin/manager again, if its invocation is known
+    reload ///< execute bin/manager again, after a SIGHUP, if its invocation is known
 };
 
 /// The configuration must be changed first (EX_CONFIG of sysexits.h; systemd.exec(5)): the service is not started

@@ -255,6 +255,15 @@ TEST_CASE("a manager that says that it stops has its time for it, and no more")
     CHECK_FALSE(exists(module));
 }
 
+TEST_CASE("there is no reload that nobody asked for")
+{
+    auto plan = plan_of({});
+    plan.invocation = {"/bin/sh", {"sh", "-c", "exit 7"}, {}};
+    Running launcher{plan};
+    launcher.say(Finish{.after = After::reload});
+    CHECK(launcher.exit_code() == 1);
+}
+
 TEST_CASE("nobody speaks for a manager that has ended")
 {
     Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})})};

@@ -234,11 +234,24 @@ TEST_CASE("heartbeats keep it going, and an end in order is recorded as such")
     Record record;
     std::strcpy(record.text.data(), "abort-module me: I hang");
     launcher.say(record);
+    REQUIRE(::kill(launcher.pid, SIGTERM) == 0);
+    launcher.expect<SignalReceived>();
     launcher.say(Finish{.exit_code = 0});
     CHECK(launcher.exit_code() == 0);
     const auto text = content(directory.path / StepRecord::file_name);
     CHECK(text.find(" abort-module me: I hang\n") != std::string::npos);
     CHECK(text.ends_with(" stopped in order\n"));
+}
+
+TEST_CASE("what the manager does by itself is no stop in order")
+{
+    const TemporaryDirectory directory{"steps"};
+    Running launcher{watched_plan(directory, {})};
+    launcher.expect<WatchdogState>();
+    launcher.say(Finish{.exit_code = 0});
+    CHECK(launcher.exit_code() == 0);
+    CHECK(content(directory.path / StepRecord::file_name)
+              .ends_with(" exit code 0; the service manager decides what follows\n"));
 }
 
 TEST_CASE("a module that is stopped dies of SIGABRT, too")
