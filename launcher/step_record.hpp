@@ -17,9 +17,9 @@ namespace belay::launcher {
 ///     boot 6d0c2e4a-…
 ///     1764010000 abort-module slac (pid 123): stopped (state T) for 10 s
 ///
-/// Each line is durable when add() returns. A step that cannot be written is complained of and lost; so are steps of the
-/// manager's that come too often, and the oldest when there are too many. The first line stays. Allocates nothing after
-/// construction.
+/// Each line is durable when add() returns. A step that cannot be written is complained of and lost; so are steps of
+/// the manager's that come too often, and the oldest when there are too many. The first line stays. Allocates nothing
+/// after construction.
 class StepRecord
 {
 public:

@@ -7,6 +7,7 @@
 #include "launcher/trust.hpp"
 #include "launcher/watchdog.hpp"
 #include "manager/file_text.hpp"
+#include "manager/log.hpp"
 #include "manager/service_directory.hpp"
 
 #include <algorithm>
@@ -128,7 +129,7 @@ Steps parse_steps(std::string_view text)
         if (line.starts_with(boot_key))
             result = {std::string{line.substr(boot_key.size())}, {}};
         else if (!line.empty())
-            result.lines.emplace_back(line);
+            result.lines.push_back(printable(line, line.size()));
     }
     return result;
 }

@@ -20,7 +20,7 @@ struct Steps
     std::vector<std::string> lines;
 };
 
-/// Reads a record; what is not in its form is left out.
+/// Reads a record; what is not in its form is left out, and what is not to be printed is a '?'.
 [[nodiscard]] Steps parse_steps(std::string_view text);
 
 /// For people: how a boot with these steps ended; nothing if the charger was stopped before, and the watchdog did not

@@ -65,6 +65,7 @@ class Installation(charger.Case):
         self.everest.systemctl("start")
         self.charger.wait_until_running()
         self.box.write(DATA, "what a module keeps")
+        self.box.write("/var/lib/everest/last-reset", "what a start after a reset leaves")
 
     def upgrade(self):
         """Configuration and data stay, and the charger is restarted once."""
