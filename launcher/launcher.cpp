@@ -31,7 +31,7 @@ constexpr int most_packets_left = 4096;         // of one that has ended: more t
 constexpr std::size_t fixed_descriptors = 2;    // control and signals; the modules' own follow
 constexpr std::size_t module_descriptors = 2;   // the status channel and the listener for denied calls
 constexpr std::size_t ends_at_once = 64;        // then the manager is heard, however fast others fork and end
-constexpr std::size_t supervising_children = 2; // the manager and the judge of a reload
+constexpr std::size_t supervising_children = 3; // the manager, the judge of a reload, the writer of the record
 constexpr std::size_t orphans_at_once = 256;
 
 std::uint64_t microseconds(const timeval& time)
@@ -72,12 +72,14 @@ int Launcher::run()
     const auto timeout = given_up_ ? 0 : static_cast<int>(plan_.stop_timeout_ms);
     for (std::size_t i = 0; i < modules_.size(); ++i)
         signal_tree(i, SIGKILL);
+    equipment_.record.settle(orderly_stop_factor * plan_.stop_timeout_ms);
     const auto reach = plan_.signal_domain && reaches_nobody_else() ? Reach::everybody : Reach::children;
     const bool nobody_left = kill_leftovers(equipment_.signals.get(), timeout, reach);
     equipment_.control_groups.remove();
     if (!nobody_left)
         reloads_ = false;
     end_feeding(nobody_left);
+    equipment_.record.settle(orderly_stop_factor * plan_.stop_timeout_ms);
     if (!nobody_left) {
         complain("some processes did not end within %u ms of SIGKILL", plan_.stop_timeout_ms);
         return exit_code_ == 0 ? 1 : exit_code_;
@@ -164,6 +166,8 @@ void Launcher::reap()
                 manager_ended(info);
             if (info.si_pid == reload_.judge_pid())
                 follow(reload_.judged(status));
+            if (info.si_pid == equipment_.record.writer())
+                equipment_.record.writer_ended();
         }
         info = {};
     }
@@ -197,6 +201,7 @@ void Launcher::kill_orphans()
     auto own = spared_.end() - static_cast<std::ptrdiff_t>(modules_.size() + supervising_children);
     *own++ = equipment_.manager;
     *own++ = reload_.judge_pid();
+    *own++ = equipment_.record.writer();
     std::transform(modules_.begin(), modules_.end(), own, [](const Module& module) { return module.pid; });
     kill_children(spared_, children_);
 }

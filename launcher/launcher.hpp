@@ -124,7 +124,7 @@ private:
     Equipment equipment_;
     std::vector<Module> modules_;
     std::vector<pollfd> polled_;
-    std::vector<pid_t> spared_;   ///< who is no orphan: manager, judge of a reload, modules, and who was there before
+    std::vector<pid_t> spared_;   ///< who is no orphan: supervising children, modules, and who was there before
     std::vector<pid_t> children_; ///< scratch
     std::vector<std::string> stream_headers_; ///< by module number; none without `journal_output`
     bool without_stream_ = false;             ///< the last one that was wanted could not be opened

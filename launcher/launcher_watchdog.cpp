@@ -39,8 +39,8 @@ void Launcher::end_feeding(bool nobody_left)
     if (!feeding.expects_heartbeats())
         return;
     if (told_to_stop_ || reloads_) { // nobody is left who keeps it from a reload
-        note(reloads_ ? "reload in order" : "stopped in order");
-        return feeding.stop();
+        feeding.stop();
+        return note(reloads_ ? "reload in order" : "stopped in order");
     }
     feeding.leave_running();
     const auto timeout = feeding.state().timeout_ms;

@@ -9,10 +9,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace belay::launcher {
 
@@ -80,8 +86,73 @@ void StepRecord::add(std::string_view what) noexcept
     replace_controls(std::span{line}.first(size), ' ');
     line.at(size) = '\n';
     append({line.data(), size + 1});
-    if (const int error = replace_durably(directory_.get(), file_name.data(), {text_.data(), size_}); error != 0)
-        complain("could not record the step `%.*s`: %s", static_cast<int>(what.size()), what.data(), errno_text(error));
+    write();
+}
+
+void StepRecord::write() noexcept
+{
+    if (writer_ != 0) {
+        again_ = true;
+        return;
+    }
+    const pid_t child = ::fork();
+    if (child == 0)
+        become_writer();
+    if (child > 0)
+        writer_ = child;
+    else
+        complain("could not record the step `%.*s`: %s", static_cast<int>(last_step().size()), last_step().data(),
+                 errno_text(errno));
+}
+
+/// It has nothing open that anybody would miss, the watchdog least of all.
+void StepRecord::become_writer() const noexcept
+{
+    const auto directory = static_cast<unsigned>(directory_.get());
+    ::syscall(SYS_close_range, directory + 1, ~0U, 0);
+    if (directory > STDERR_FILENO + 1)
+        ::syscall(SYS_close_range, STDERR_FILENO + 1, directory - 1, 0);
+    const int error = replace_durably(directory_.get(), file_name.data(), {text_.data(), size_});
+    if (error != 0)
+        complain("could not record the step `%.*s`: %s", static_cast<int>(last_step().size()), last_step().data(),
+                 errno_text(error));
+    ::_exit(error == 0 ? 0 : 1);
+}
+
+/// Without its time.
+std::string_view StepRecord::last_step() const noexcept
+{
+    std::string_view text{text_.data(), size_};
+    text.remove_suffix(1); // its line feed
+    text.remove_prefix(text.rfind('\n') + 1);
+    return text.substr(text.find(' ') + 1);
+}
+
+void StepRecord::writer_ended() noexcept
+{
+    writer_ = 0;
+    if (std::exchange(again_, false))
+        write();
+}
+
+void StepRecord::settle(std::uint64_t timeout_ms) noexcept
+{
+    const auto deadline = monotonic_ns() + timeout_ms * ns_per_ms;
+    while (writer_ != 0) {
+        const auto now = monotonic_ns();
+        const FileDescriptor process{static_cast<int>(::syscall(SYS_pidfd_open, writer_, 0))};
+        pollfd end{process.get(), POLLIN, 0};
+        const timespec timeout = to_timespec(deadline > now ? deadline - now : 0);
+        if (::ppoll(&end, 1, &timeout, nullptr) != 1) {
+            complain("could not record the step `%.*s` within %.1f s", static_cast<int>(last_step().size()),
+                     last_step().data(), static_cast<double>(timeout_ms) / 1e3);
+            ::kill(std::exchange(writer_, 0), SIGKILL);
+            again_ = false;
+            return;
+        }
+        ::waitpid(writer_, nullptr, 0);
+        writer_ended();
+    }
 }
 
 } // namespace belay::launcher

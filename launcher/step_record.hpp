@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include <sys/types.h>
+
 namespace belay::launcher {
 
 /// What was done about things that went wrong, one line a step, in a file that survives a reset of the machine: nobody
@@ -17,9 +19,10 @@ namespace belay::launcher {
 ///     boot 6d0c2e4a-…
 ///     1764010000 abort-module slac (pid 123): stopped (state T) for 10 s
 ///
-/// Each line is durable when add() returns. A step that cannot be written is complained of and lost; so are steps of
-/// the manager's that come too often, and the oldest when there are too many. The first line stays. Allocates nothing
-/// after construction.
+/// A child writes each line durably, for a disk may take ten seconds for that when a module writes much, and whoever
+/// feeds a watchdog does not wait so long; meanwhile further lines are collected for the next child. A step that cannot
+/// be written is complained of and lost; so are steps of the manager's that come too often, and the oldest when there
+/// are too many. The first line stays. Allocates nothing after construction.
 class StepRecord
 {
 public:
@@ -38,15 +41,28 @@ public:
     /// The same, unless it comes too often.
     void add_of_manager(std::string_view what) noexcept;
 
+    /// The child that writes now; 0: none does.
+    [[nodiscard]] pid_t writer() const noexcept { return writer_; }
+    /// It has ended, and was reaped.
+    void writer_ended() noexcept;
+
+    /// Until all is written, or `timeout_ms` have passed: then the child is killed, and no more known here.
+    void settle(std::uint64_t timeout_ms) noexcept;
+
 private:
     bool may_write(std::uint64_t now_ns) noexcept;
     void append(std::string_view line) noexcept;
+    void write() noexcept;
+    [[noreturn]] void become_writer() const noexcept;
+    [[nodiscard]] std::string_view last_step() const noexcept;
 
     FileDescriptor directory_;
     std::array<char, largest> text_{};
     std::size_t size_ = 0;
     unsigned budget_ = 32; ///< lines of the manager's that may be written at once
     std::uint64_t refilled_ns_ = 0;
+    pid_t writer_ = 0;
+    bool again_ = false; ///< there are lines that it does not know
 };
 
 } // namespace belay::launcher

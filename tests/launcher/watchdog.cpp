@@ -145,24 +145,29 @@ TEST_CASE("steps are durable lines, the oldest of which make room, and nobody ca
     plan.record_directory = directory.path.string();
     plan.history = "boot 1234\n";
     const auto file = directory.path / StepRecord::file_name;
+    constexpr std::uint32_t longest_ms = 10000;
     StepRecord record{plan};
     record.add("exit one\n99 stopped in order");
+    record.settle(longest_ms);
     const auto text = content(file);
     CHECK(text.starts_with("boot 1234\n"));
     CHECK(text.ends_with(" exit one 99 stopped in order\n"));
     CHECK(std::count(text.begin(), text.end(), '\n') == 2);
     for (int i = 0; i < 100; ++i)
         record.add(std::string(400, 'x'));
+    record.settle(longest_ms);
     CHECK(content(file).size() <= StepRecord::largest);
     CHECK(std::filesystem::exists(file));
     plan.history = "boot 1234\n" + std::string(StepRecord::largest - 20, 'y') + "\nlast\n";
     StepRecord full{plan};
     full.add("exit two");
+    full.settle(longest_ms);
     CHECK(content(file).starts_with("boot 1234\nlast\n"));
     CHECK(content(file).ends_with(" exit two\n"));
     plan.history = std::string(StepRecord::largest - 1, 'z') + '\n'; // not one of ours
     StepRecord foreign{plan};
     foreign.add("exit three");
+    foreign.settle(longest_ms);
     CHECK(content(file).ends_with(" exit three\n"));
     CHECK(content(file).size() < 512);
     CHECK((std::filesystem::status(file).permissions() & std::filesystem::perms::all) == std::filesystem::perms{0644});
@@ -215,6 +220,25 @@ TEST_CASE("without a heartbeat the launcher stops all modules, and records why")
     CHECK(text.find(" started ") != std::string::npos);
     CHECK(text.find(" stop-all the manager did not vouch for the modules for 0.5 s\n") != std::string::npos);
     CHECK(text.ends_with(" exit code 1; the service manager decides what follows\n"));
+}
+
+TEST_CASE("a disk that does not answer keeps the launcher from nothing")
+{
+    const TemporaryDirectory directory{"steps"};
+    const auto draft = directory.path / (std::string{StepRecord::file_name} + std::string{draft_suffix});
+    REQUIRE(::mkfifo(draft.c_str(), 0600) == 0); // whoever opens it for writing waits until somebody reads
+    Running launcher{watched_plan(directory, {unprivileged({"/bin/sleep", "60"})})};
+    launcher.expect<WatchdogState>();
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    launcher.say(Record{});
+    launcher.say(Heartbeat{.healthy = 1});
+    launcher.say(Signal{.signal = SIGTERM});
+    CHECK(launcher.expect<Exited>().pid == module);
+    launcher.say(Finish{});
+    REQUIRE(ends(launcher.pid));
+    CHECK(launcher.exit_code() == 0);
+    CHECK(std::filesystem::is_fifo(draft));
 }
 
 TEST_CASE("heartbeats keep it going, and an end in order is recorded as such")
