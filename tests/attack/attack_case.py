@@ -18,7 +18,7 @@ from world import UID
 
 MOST_MEMORY_KB = 64 * 1024  # of the manager; a start takes a third
 CALM_S = 15  # within which the manager answers, whatever a module does; most of it is the observer's own time
-HANG_S = 2  # after which one that is stopped is known to be
+HANG_S = 1  # after which one that is stopped is known to be; after 2.5 s the launcher ends it
 TOPIC = "attack/hostile"
 controls = {}  # attempt → where it succeeds: as "root" or "user" where nothing protects, or with "access" given
 
