@@ -22,16 +22,14 @@
 #include "manager/manager.hpp"
 #include "manager/notify_sockets.hpp"
 #include "manager/options.hpp"
+#include "manager/own_unit.hpp"
 #include "manager/trust_check.hpp"
-
-#include <systemd/sd-login.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <utility>
 
 #include <fcntl.h>
@@ -74,16 +72,6 @@ int fail(const Options& options, const Refusal& refusal)
 std::string nothing_done(const Options& options)
 {
     return options.judge ? "nothing was changed: " : "nothing was started: ";
-}
-
-/// systemd's name of the service that this is; empty: it is none.
-std::string own_unit()
-{
-    char* name = nullptr;
-    if (::sd_pid_get_unit(0, &name) < 0)
-        return {};
-    const std::unique_ptr<char, decltype(&std::free)> owner{name, std::free};
-    return name;
 }
 
 Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
