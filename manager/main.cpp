@@ -255,15 +255,16 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
     auto sockets = make_notify_sockets(configuration, options.load.environment, *plan);
     if (!sockets)
         return tl::unexpected(sockets.error());
-    auto last_reset =
-        is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : std::string{};
+    auto record = is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : TakenUp{};
+    if (!record.trouble.empty())
+        warn(record.trouble + "; the steps that lead to a reset will not be kept");
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());
     instance->reset(); // it is the launcher's
     return run(
         configuration, *plan, options,
-        {std::move(*control), std::move(fifo), std::move(*timeline), std::move(*sockets), std::move(last_reset)});
+        {std::move(*control), std::move(fifo), std::move(*timeline), std::move(*sockets), std::move(record.news)});
 }
 
 /// From the first status line on, a signal is answered by the last ones, however long the configuration takes to load.
