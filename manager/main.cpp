@@ -62,7 +62,9 @@ using Result = tl::expected<Value, std::string>;
 int fail(const Options& options, const Refusal& refusal)
 {
     constexpr int exit_config = 78; // EX_CONFIG of sysexits.h; systemd.exec(5)
-    complain(refusal.why);
+    // A reload is refused for what is new in the configuration.
+    complain(refusal.why, refusal.until_changed || options.judge ? JournalMessage::configuration_error
+                                                                 : JournalMessage::start_refused);
     const char* socket = std::getenv("NOTIFY_SOCKET");
     if (socket == nullptr || options.judge) // to whom nobody listens
         return 1;
@@ -215,7 +217,9 @@ Result<FileDescriptor> claim(const config::Broker& broker)
         return tl::unexpected("nothing was started: " + claimed.error());
     if (!claimed->unproven.empty())
         warn("a second manager for the same broker and prefix would not be noticed: " + claimed->unproven +
-             (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest" : ""));
+             (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest, and nothing that makes "
+                                 "that read-only"
+                               : ""));
     return std::move(claimed->file);
 }
 
