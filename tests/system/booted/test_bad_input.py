@@ -102,7 +102,8 @@ class RuntimeDirectory:
         self.addCleanup(self.box.run, "rm", "-rf", "/run/everest")
         self.assertNotEqual(self.everest.systemctl("start", check=False).returncode, 0)
         self.assertIn("status=233/RUNTIME_DIRECTORY", self.status())
-        self.assertIn("Failed to set up special execution directory in /run: Not a directory", self.everest.journal())
+        wait_until(lambda: "Failed to set up special execution directory in /run: Not a directory" in self.everest.journal(),
+                   self.everest.describe)
         self.box.path("/run/everest").unlink()
         self.charger.wait_until_running()
 
@@ -249,6 +250,7 @@ class ControlGroups:
         before = self.everest.processes()
         self.assertEqual({process.group for process in before.values()}, {"."})
         self.assertEqual(len(before), len(MODULES) + 2)
+        self.wait_to_be_said("without effect")
         self.assertEqual([line for line in self.said().splitlines() if "without effect" in line], [
             "warning: without effect: `TasksMax` of `auth`, `car`, `evse`, `intruder`, `meter`, `pilot`, `slac`, `tokens`: no "
             "control group is delegated to Belay; start it from a unit with Delegate=yes, with cgroup v2 and Linux 5.14 or "
@@ -300,10 +302,10 @@ class Twice:
         before = self.everest.processes()
         self.assertNotEqual(second.systemctl("start", check=False).returncode, 0)
         self.assertIn(f'Status: "{self.sentence()}', self.status(SECOND))
+        wait_until(lambda: second.get("NRestarts") != "0", second.describe)
         explained = self.box.output("journalctl", "--no-pager", "--catalog", "--unit", SECOND)
         self.assertIn("Subject: The charger was not started", explained)
         self.assertNotIn("The configuration is wrong", explained)
-        wait_until(lambda: second.get("NRestarts") != "0", second.describe)
         self.assertEqual(self.everest.processes(), before)
         self.assert_running()
         self.everest.systemctl("stop")

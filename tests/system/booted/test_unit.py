@@ -5,7 +5,7 @@ import re
 import signal
 
 import charger
-from charger import CONFIG, MODULES, POLICY, wait_until
+from charger import CONFIG, MODULES, wait_until
 
 LEFT = "everest@left.service"
 
