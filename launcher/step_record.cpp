@@ -32,6 +32,7 @@ StepRecord::StepRecord(const WatchdogPlan& plan)
     if (!directory_)
         complain("%s: %s; no step that leads to a reset will be recorded", plan.record_directory.c_str(),
                  errno_text(errno));
+    path_ = plan.record_directory + '/' + file_name.data();
     append(std::string_view{plan.history}.substr(plan.history.size() - std::min(plan.history.size(), largest)));
 }
 
@@ -72,7 +73,8 @@ void StepRecord::add(std::string_view what) noexcept
     line.at(size) = '\n';
     append({line.data(), size + 1});
     if (const int error = replace_durably(directory_.get(), file_name.data(), {text_.data(), size_}); error != 0)
-        complain("could not record the step `%.*s`: %s", static_cast<int>(what.size()), what.data(), errno_text(error));
+        complain("could not record the step `%.*s` in %s: %s", static_cast<int>(what.size()), what.data(),
+                 path_.c_str(), errno_text(error));
 }
 
 } // namespace belay::launcher

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace belay::launcher {
@@ -39,6 +40,7 @@ private:
     void append(std::string_view line) noexcept;
 
     FileDescriptor directory_;
+    std::string path_; ///< for complaints
     std::array<char, largest> text_{};
     std::size_t size_ = 0;
     unsigned budget_ = 32; ///< lines that may be written at once
