@@ -23,43 +23,59 @@ std::string key_of(const std::string& file)
     return std::string{found != names.end() ? found->key : file};
 }
 
-/// Why a setting has no effect; empty if it has.
-std::string obstacle(const PlanOptions& options, ControlGroup group, const std::string& file)
+std::string quoted_list(const std::vector<std::string>& items)
 {
-    const auto controller = file.substr(0, file.find('.'));
-    if (group == ControlGroup::none)
-        return "the manager has no control group of its own";
-    if (options.delegation.directory.empty())
-        return "no control group is delegated to Belay";
-    if (!options.delegation.controllers.contains(controller))
-        return "the controller `" + controller + "` is not in " + options.delegation.directory + "/cgroup.controllers";
-    return {};
+    std::string result;
+    for (const auto& item : items)
+        result += (result.empty() ? "`" : ", `") + item + '`';
+    return result;
 }
 
 } // namespace
 
-void settle_control_group(const PlanOptions& options, Diagnostics& diagnostics, ControlGroup group,
-                          launcher::ProcessPlan& process)
+std::optional<ControlGroupLimits::Reason> ControlGroupLimits::obstacle(ControlGroup group,
+                                                                       const std::string& file) const
 {
-    std::map<std::string, std::string> lost; // why → what
+    const auto controller = file.substr(0, file.find('.'));
+    if (group == ControlGroup::none)
+        return Reason{"the manager has no control group of its own", "limit the service instead"};
+    if (delegation_.directory.empty())
+        return Reason{"no control group is delegated to Belay",
+                      "start it from a unit with Delegate=yes, with cgroup v2 and Linux 5.14 or newer"};
+    if (!delegation_.controllers.contains(controller))
+        return Reason{"the controller `" + controller + "` is not in " + delegation_.directory + "/cgroup.controllers",
+                      "the unit needs Delegate=yes, and the kernel the controller in cgroup v2, not in v1 (memory, on "
+                      "some boards: cgroup_enable=memory on its command line)"};
+    return std::nullopt;
+}
+
+void ControlGroupLimits::settle(ControlGroup group, launcher::ProcessPlan& process)
+{
+    std::map<Reason, std::vector<std::string>> lost;
     std::vector<launcher::CgroupSetting> kept;
     for (const auto& setting : process.cgroup) {
-        const auto why = obstacle(options, group, setting.file);
-        if (why.empty())
-            kept.push_back(setting);
+        if (auto reason = obstacle(group, setting.file))
+            lost[std::move(*reason)].push_back(key_of(setting.file));
         else
-            lost[why] += (lost[why].empty() ? "`" : ", `") + key_of(setting.file) + '`';
+            kept.push_back(setting);
     }
-    for (const auto& [why, what] : lost)
-        diagnostics.warning({}, what + " of `" + process.id + "` has no effect: " + why,
-                            group == ControlGroup::none
-                                ? "limit the service instead"
-                                : "start it from a unit with Delegate=yes, with cgroup v2 and Linux "
-                                  "5.14 or newer");
+    for (const auto& [reason, keys] : lost)
+        lost_[reason][quoted_list(keys)].push_back(process.id);
     process.cgroup = std::move(kept);
     const auto limits_memory = [](const launcher::CgroupSetting& one) { return one.file == "memory.max"; };
     if (std::any_of(process.cgroup.begin(), process.cgroup.end(), limits_memory))
         process.cgroup.push_back({"memory.oom.group", "1"}); // half a module is worse than none
+}
+
+void ControlGroupLimits::report(Diagnostics& diagnostics) const
+{
+    for (const auto& [reason, settings] : lost_) {
+        const auto& [why, remedy] = reason;
+        std::string what;
+        for (const auto& [keys, whose] : settings)
+            what += (what.empty() ? "" : ", ") + keys + " of " + quoted_list(whose);
+        diagnostics.warning({}, "without effect: " + what + ": " + why, remedy);
+    }
 }
 
 } // namespace belay::config

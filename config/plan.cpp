@@ -52,6 +52,7 @@ public:
             diagnostics_.warning({},
                                  "modules without capabilities of their own run as root with everything root may do",
                                  "set `run_as_user` under `settings`");
+        group_limits_.report(diagnostics_);
         warn_of_landlock(plan);
         return plan;
     }
@@ -59,7 +60,9 @@ public:
     launcher::ProcessPlan make_manager()
     {
         resolve_run_as_user();
-        return plan_manager();
+        auto process = plan_manager();
+        group_limits_.report(diagnostics_);
+        return process;
     }
 
 private:
@@ -208,7 +211,7 @@ private:
                  "module `" + module.id + "` declares capabilities, but without run_as_user it stays root with them",
                  "set `run_as_user` under `settings`");
         set_limits(process, module.policy.limits);
-        settle_control_group(options_, diagnostics_, ControlGroup::of_module, process);
+        group_limits_.settle(ControlGroup::of_module, process);
         if (process.change_identity)
             limit_processes(process, process_limit_);
         const bool guarded = identity.has_value() || declared;
@@ -239,7 +242,7 @@ private:
         const auto identity = identity_of("manager", configuration_.manager);
         set_identity(process, identity);
         set_limits(process, configuration_.manager.limits);
-        settle_control_group(options_, diagnostics_, ControlGroup::none, process);
+        group_limits_.settle(ControlGroup::none, process);
         process.privileges = options_.root ? launcher::Privileges::exact : launcher::Privileges::exact_without_setpcap;
         // A manager that stays root must still reach the broker's socket and the status FIFO of other users.
         if (options_.root && !identity)
@@ -298,6 +301,7 @@ private:
     const Configuration& configuration_;
     const PlanOptions& options_;
     Diagnostics& diagnostics_;
+    ControlGroupLimits group_limits_{options_.delegation};
     bool some_kept_ = false;
     std::optional<Identity> run_as_user_;
     std::set<uid_t> dynamic_ids_;

@@ -25,15 +25,20 @@ int replace_durably(int directory, const char* name, std::string_view text) noex
     constexpr mode_t mode = 0644;
     const FileDescriptor file{
         ::openat(directory, draft.data(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode)};
-    // fchmod: whoever reads it is not root, whatever umask root was started with.
-    if (!file || ::fchmod(file.get(), mode) != 0)
+    if (!file)
         return errno;
-    if (const int error = write_all(file.get(), text); error != 0)
+    const auto give_up = [&](int error) { // on a full disk, half a draft would take what room there is
+        ::unlinkat(directory, draft.data(), 0);
         return error;
-    if (::fsync(file.get()) != 0 || ::renameat(directory, draft.data(), directory, name) != 0 ||
-        ::fsync(directory) != 0)
-        return errno;
-    return 0;
+    };
+    // fchmod: whoever reads it is not root, whatever umask root was started with.
+    if (::fchmod(file.get(), mode) != 0)
+        return give_up(errno);
+    if (const int error = write_all(file.get(), text); error != 0)
+        return give_up(error);
+    if (::fsync(file.get()) != 0 || ::renameat(directory, draft.data(), directory, name) != 0)
+        return give_up(errno);
+    return ::fsync(directory) == 0 ? 0 : errno;
 }
 
 } // namespace belay::launcher

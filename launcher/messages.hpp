@@ -24,6 +24,7 @@ enum class JournalMessage : std::uint8_t
     broker_lost,         ///< or not reached
     configuration_error, ///< nothing is started, or reloaded, because of it
     configuration_doubt, ///< a warning about the configuration
+    start_refused,       ///< nothing is started, for a reason that is not in the configuration
     manager_ended,       ///< by itself: the launcher stops all
     launcher_ended,      ///< by itself: the manager ends all
     watchdog_ready,      ///< the chain of watchdogs is fed from now on
@@ -53,6 +54,7 @@ constexpr std::array message_types{
     MessageType{JournalMessage::broker_lost, "broker_lost", "c59b100d7bac4a5e8224f2a29726738d"},
     MessageType{JournalMessage::configuration_error, "configuration_error", "69cd77cad837492ab25495c07a1e8ba4"},
     MessageType{JournalMessage::configuration_doubt, "configuration_doubt", "5308e6836581436796c04a8988266fc2"},
+    MessageType{JournalMessage::start_refused, "start_refused", "30f9801d3df0407ba88093fc401cc02e"},
     MessageType{JournalMessage::manager_ended, "manager_ended", "37eb89d91787444c9bca2d0ad7ca524c"},
     MessageType{JournalMessage::launcher_ended, "launcher_ended", "b5e780c7c9a547538bb749ff92009a63"},
     MessageType{JournalMessage::watchdog_ready, "watchdog_ready", "14ade83bbc2c4831967186973ae56a3d"},

@@ -38,6 +38,7 @@ StepRecord::StepRecord(const WatchdogPlan& plan)
     if (!directory_)
         complain("%s: %s; no step that leads to a reset will be recorded", plan.record_directory.c_str(),
                  errno_text(errno));
+    path_ = plan.record_directory + '/' + file_name.data();
     append(std::string_view{plan.history}.substr(0, largest));
 }
 
@@ -101,8 +102,8 @@ void StepRecord::write() noexcept
     if (child > 0)
         writer_ = child;
     else
-        complain("could not record the step `%.*s`: %s", static_cast<int>(last_step().size()), last_step().data(),
-                 errno_text(errno));
+        complain("could not record the step `%.*s` in %s: %s", static_cast<int>(last_step().size()), last_step().data(),
+                 path_.c_str(), errno_text(errno));
 }
 
 /// It has nothing open that anybody would miss, the watchdog least of all.
@@ -114,8 +115,8 @@ void StepRecord::become_writer() const noexcept
         ::syscall(SYS_close_range, STDERR_FILENO + 1, directory - 1, 0);
     const int error = replace_durably(directory_.get(), file_name.data(), {text_.data(), size_});
     if (error != 0)
-        complain("could not record the step `%.*s`: %s", static_cast<int>(last_step().size()), last_step().data(),
-                 errno_text(error));
+        complain("could not record the step `%.*s` in %s: %s", static_cast<int>(last_step().size()), last_step().data(),
+                 path_.c_str(), errno_text(error));
     ::_exit(error == 0 ? 0 : 1);
 }
 
@@ -144,8 +145,8 @@ void StepRecord::settle(std::uint64_t timeout_ms) noexcept
         pollfd end{process.get(), POLLIN, 0};
         const timespec timeout = to_timespec(deadline > now ? deadline - now : 0);
         if (::ppoll(&end, 1, &timeout, nullptr) != 1) {
-            complain("could not record the step `%.*s` within %.1f s", static_cast<int>(last_step().size()),
-                     last_step().data(), static_cast<double>(timeout_ms) / 1e3);
+            complain("could not record the step `%.*s` in %s within %.1f s", static_cast<int>(last_step().size()),
+                     last_step().data(), path_.c_str(), static_cast<double>(timeout_ms) / 1e3);
             ::kill(std::exchange(writer_, 0), SIGKILL);
             again_ = false;
             return;

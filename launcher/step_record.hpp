@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include <sys/types.h>
@@ -57,6 +58,7 @@ private:
     [[nodiscard]] std::string_view last_step() const noexcept;
 
     FileDescriptor directory_;
+    std::string path_; ///< for complaints
     std::array<char, largest> text_{};
     std::size_t size_ = 0;
     unsigned budget_ = 32; ///< lines of the manager's that may be written at once

@@ -3,8 +3,7 @@
 
 #include "manager/endpoint.hpp"
 #include "manager/json_guard.hpp"
-
-#include <mosquitto.h>
+#include "manager/libmosquitto.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -35,7 +34,7 @@ constexpr auto housekeeping_interval = std::chrono::seconds(9); // keepalive_s +
 
 std::string reason(int result, int error)
 {
-    return result == MOSQ_ERR_ERRNO ? std::strerror(error) : mosquitto_strerror(result);
+    return result == MOSQ_ERR_ERRNO ? std::strerror(error) : libmosquitto().strerror(result);
 }
 
 template <typename... Handlers>
@@ -64,7 +63,7 @@ std::string denied(const std::string& socket_path)
 
 void Broker::Destroy::operator()(mosquitto* client) const
 {
-    mosquitto_destroy(client);
+    libmosquitto().destroy(client);
 }
 
 Broker::Broker(EventLoop& loop, const config::Broker& settings, spdlog::logger& log, BrokerListener& listener)
@@ -77,42 +76,44 @@ Broker::Broker(EventLoop& loop, const config::Broker& settings, spdlog::logger& 
       housekeeping_timer_(loop, [this] { housekeeping(); }),
       retry_delay_(first_retry_delay)
 {
-    mosquitto_lib_init();
+    libmosquitto().lib_init();
 }
 
 Broker::~Broker()
 {
     close();
-    mosquitto_lib_cleanup();
+    libmosquitto().lib_cleanup();
 }
 
 Broker::Client Broker::make_client()
 {
     // An empty id and a clean session: the broker chooses the id.
-    Client client(mosquitto_new(nullptr, true, this));
+    Client client(libmosquitto().create(nullptr, true, this));
     if (!client)
         throw std::system_error(errno, std::generic_category(), "could not create the MQTT client");
-    mosquitto_int_option(client.get(), MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    libmosquitto().int_option(client.get(), MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
     if (settings_.socket_path.empty())
-        mosquitto_int_option(client.get(), MOSQ_OPT_TCP_NODELAY, 1);
-    mosquitto_max_inflight_messages_set(client.get(), 0);
-    mosquitto_int_option(client.get(), MOSQ_OPT_RECEIVE_MAXIMUM, most_incoming_in_flight);
-    mosquitto_connect_v5_callback_set(client.get(),
-                                      [](mosquitto*, void* self, int code, int, const mosquitto_property*) noexcept {
-                                          static_cast<Broker*>(self)->events_.emplace_back(Connected{code});
-                                      });
-    mosquitto_message_callback_set(client.get(), [](mosquitto*, void* self, const mosquitto_message* message) noexcept {
+        libmosquitto().int_option(client.get(), MOSQ_OPT_TCP_NODELAY, 1);
+    libmosquitto().max_inflight_messages_set(client.get(), 0);
+    libmosquitto().int_option(client.get(), MOSQ_OPT_RECEIVE_MAXIMUM, most_incoming_in_flight);
+    libmosquitto().connect_v5_callback_set(
+        client.get(), [](mosquitto*, void* self, int code, int, const mosquitto_property*) noexcept {
+            static_cast<Broker*>(self)->events_.emplace_back(Connected{code});
+        });
+    libmosquitto().message_callback_set(client.get(), [](mosquitto*, void* self,
+                                                         const mosquitto_message* message) noexcept {
         const auto size = static_cast<std::size_t>(std::max(message->payloadlen, 0));
         std::string payload(size > 0 ? static_cast<const char*>(message->payload) : "", size);
         static_cast<Broker*>(self)->events_.emplace_back(Received{message->topic, std::move(payload), message->retain});
     });
-    mosquitto_subscribe_callback_set(client.get(), [](mosquitto*, void* self, int message, int, const int*) noexcept {
-        static_cast<Broker*>(self)->events_.emplace_back(Subscribed{message});
-    });
-    mosquitto_unsubscribe_callback_set(client.get(), [](mosquitto*, void* self, int message) noexcept {
+    libmosquitto().subscribe_callback_set(client.get(),
+                                          [](mosquitto*, void* self, int message, int, const int*) noexcept {
+                                              static_cast<Broker*>(self)->events_.emplace_back(Subscribed{message});
+                                          });
+    libmosquitto().unsubscribe_callback_set(client.get(), [](mosquitto*, void* self, int message) noexcept {
         static_cast<Broker*>(self)->events_.emplace_back(Unsubscribed{message});
     });
-    mosquitto_publish_callback_set(client.get(), [](mosquitto*, void* self, int message) noexcept {
+    libmosquitto().publish_callback_set(client.get(), [](mosquitto*, void* self, int message) noexcept {
         static_cast<Broker*>(self)->events_.emplace_back(Published{message});
     });
     return client;
@@ -166,15 +167,15 @@ void Broker::attempt()
     client_ = make_client();
     mosquitto_property* properties = nullptr;
     constexpr std::uint32_t room_for_topic = 65536;
-    mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, largest_payload + room_for_topic);
+    libmosquitto().property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, largest_payload + room_for_topic);
     // A Unix socket is there or not; a TCP connection is waited for in the event loop.
     errno = 0;
     const int result =
-        local ? mosquitto_connect_bind_v5(client_.get(), address.c_str(), 0, no_keepalive, nullptr, properties)
-              : mosquitto_connect_bind_async(client_.get(), address.c_str(), settings_.port, keepalive_s, nullptr);
+        local ? libmosquitto().connect_bind_v5(client_.get(), address.c_str(), 0, no_keepalive, nullptr, properties)
+              : libmosquitto().connect_bind_async(client_.get(), address.c_str(), settings_.port, keepalive_s, nullptr);
     const int error = errno;
-    mosquitto_property_free_all(&properties);
-    const int socket = mosquitto_socket(client_.get());
+    libmosquitto().property_free_all(&properties);
+    const int socket = libmosquitto().socket(client_.get());
     if (result > 0 || socket < 0) {
         if (local && result == MOSQ_ERR_ERRNO && (error == EACCES || error == EPERM))
             return again_ ? attempt_failed(denied(settings_.socket_path)) : give_up(denied(settings_.socket_path));
@@ -182,7 +183,7 @@ void Broker::attempt()
     }
     watch_.emplace(
         loop_, socket, EPOLLIN, [this](std::uint32_t events) { on_io(events); },
-        [this]() -> std::uint32_t { return mosquitto_want_write(client_.get()) ? EPOLLIN | EPOLLOUT : EPOLLIN; });
+        [this]() -> std::uint32_t { return libmosquitto().want_write(client_.get()) ? EPOLLIN | EPOLLOUT : EPOLLIN; });
     attempt_timer_.arm(longest_attempt);
 }
 
@@ -227,7 +228,7 @@ void Broker::disconnect()
 {
     if (connected_) {
         watch_.reset();
-        mosquitto_disconnect_v5(client_.get(), 0, nullptr);
+        libmosquitto().disconnect_v5(client_.get(), 0, nullptr);
     }
     close();
     closed_ = true;
@@ -238,9 +239,9 @@ void Broker::on_io(std::uint32_t events)
     int result = MOSQ_ERR_SUCCESS;
     errno = 0;
     if ((events & (EPOLLOUT | EPOLLERR)) != 0)
-        result = mosquitto_loop_write(client_.get(), 1);
+        result = libmosquitto().loop_write(client_.get(), 1);
     if (result == MOSQ_ERR_SUCCESS && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
-        result = mosquitto_loop_read(client_.get(), 1);
+        result = libmosquitto().loop_read(client_.get(), 1);
     const int error = errno;
     deliver();
     if (result != MOSQ_ERR_SUCCESS && client_ && !closed_)
@@ -266,7 +267,7 @@ void Broker::deliver()
 {
     const auto connected = [this](const Connected& event) {
         if (event.reason != 0) {
-            attempt_failed(mosquitto_reason_string(event.reason));
+            attempt_failed(libmosquitto().reason_string(event.reason));
             return;
         }
         connected_ = true;
@@ -296,7 +297,7 @@ void Broker::deliver()
 void Broker::housekeeping()
 {
     errno = 0;
-    const int result = mosquitto_loop_misc(client_.get());
+    const int result = libmosquitto().loop_misc(client_.get());
     const int error = errno;
     deliver();
     if (!client_)
@@ -309,8 +310,9 @@ void Broker::housekeeping()
 std::optional<int> Broker::publish(const std::string& topic, std::string_view payload, int qos, bool retain)
 {
     int message = 0;
-    if (!connected_ || mosquitto_publish_v5(client_.get(), &message, topic.c_str(), static_cast<int>(payload.size()),
-                                            payload.data(), qos, retain, nullptr) != MOSQ_ERR_SUCCESS)
+    if (!connected_ ||
+        libmosquitto().publish_v5(client_.get(), &message, topic.c_str(), static_cast<int>(payload.size()),
+                                  payload.data(), qos, retain, nullptr) != MOSQ_ERR_SUCCESS)
         return std::nullopt;
     return message;
 }
@@ -320,8 +322,8 @@ std::optional<int> Broker::subscribe(const std::vector<std::string>& filters, in
     int message = 0;
     auto texts = filters;
     const auto list = pointers(texts);
-    if (!connected_ || mosquitto_subscribe_multiple(client_.get(), &message, static_cast<int>(list.size()), list.data(),
-                                                    qos, 0, nullptr) != MOSQ_ERR_SUCCESS)
+    if (!connected_ || libmosquitto().subscribe_multiple(client_.get(), &message, static_cast<int>(list.size()),
+                                                         list.data(), qos, 0, nullptr) != MOSQ_ERR_SUCCESS)
         return std::nullopt;
     return message;
 }
@@ -331,8 +333,8 @@ std::optional<int> Broker::unsubscribe(const std::vector<std::string>& filters)
     int message = 0;
     auto texts = filters;
     const auto list = pointers(texts);
-    if (!connected_ || mosquitto_unsubscribe_multiple(client_.get(), &message, static_cast<int>(list.size()),
-                                                      list.data(), nullptr) != MOSQ_ERR_SUCCESS)
+    if (!connected_ || libmosquitto().unsubscribe_multiple(client_.get(), &message, static_cast<int>(list.size()),
+                                                           list.data(), nullptr) != MOSQ_ERR_SUCCESS)
         return std::nullopt;
     return message;
 }

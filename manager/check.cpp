@@ -90,9 +90,9 @@ void say(spdlog::level::level_enum level, const About& about, const std::string&
 
 } // namespace
 
-int complain(const std::string& why)
+int complain(const std::string& why, JournalMessage message)
 {
-    say(spdlog::level::err, about(JournalMessage::configuration_error), why, "");
+    say(spdlog::level::err, about(message), why, "");
     return 1;
 }
 

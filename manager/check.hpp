@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/configuration.hpp"
+#include "launcher/messages.hpp"
 #include "manager/options.hpp"
 
 #include <tl/expected.hpp>
@@ -18,9 +19,9 @@ tl::expected<void, std::string> dump(const config::Configuration& configuration,
 /// Writes DIR/NAME.yaml (JSON, as EVerest does) for each installed manifest. Returns the exit code.
 int dump_manifests(const Options& options);
 
-/// Says on standard error why nothing is done, with "manager: " in front; in the journal with the MESSAGE_ID of a
-/// configuration error. Returns 1.
-int complain(const std::string& why);
+/// Says on standard error why nothing is done, with "manager: " in front; in the journal with the MESSAGE_ID of
+/// `message`. Returns 1.
+int complain(const std::string& why, JournalMessage message = JournalMessage::start_refused);
 
 /// Likewise what is no reason to stop, without a MESSAGE_ID.
 void warn(const std::string& sentence);

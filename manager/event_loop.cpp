@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/event_loop.hpp"
 
+#include "manager/libsystemd.hpp"
+
 #include <system_error>
 #include <utility>
 
@@ -27,17 +29,17 @@ std::uint64_t monotonic_ns()
 
 EventLoop::EventLoop()
 {
-    check(sd_event_new(&loop_), "could not create the event loop");
+    check(libsystemd().event_new(&loop_), "could not create the event loop");
 }
 
 EventLoop::~EventLoop()
 {
-    sd_event_unref(loop_);
+    libsystemd().event_unref(loop_);
 }
 
 int EventLoop::run()
 {
-    const int code = sd_event_loop(loop_);
+    const int code = libsystemd().event_loop(loop_);
     if (failure_)
         std::rethrow_exception(std::exchange(failure_, nullptr));
     check(code, "the event loop failed");
@@ -46,7 +48,7 @@ int EventLoop::run()
 
 void EventLoop::exit(int code)
 {
-    check(sd_event_exit(loop_, code), "could not end the event loop");
+    check(libsystemd().event_exit(loop_, code), "could not end the event loop");
 }
 
 void EventLoop::guard(const std::function<void()>& action) noexcept
@@ -55,8 +57,13 @@ void EventLoop::guard(const std::function<void()>& action) noexcept
         action();
     } catch (...) {
         failure_ = std::current_exception();
-        sd_event_exit(loop_, 1);
+        libsystemd().event_exit(loop_, 1);
     }
+}
+
+void DisableSource::operator()(sd_event_source* source) const
+{
+    libsystemd().event_source_disable_unref(source);
 }
 
 Timer::Timer(EventLoop& loop, std::function<void()> handler)
@@ -69,7 +76,7 @@ Timer::Timer(EventLoop& loop, std::function<void()> handler)
     };
     sd_event_source* source = nullptr;
     constexpr std::uint64_t accuracy_us = 1000;
-    check(sd_event_add_time(loop.get(), &source, CLOCK_MONOTONIC, 0, accuracy_us, fired, shared_.get()),
+    check(libsystemd().event_add_time(loop.get(), &source, CLOCK_MONOTONIC, 0, accuracy_us, fired, shared_.get()),
           "could not add a timer");
     source_.reset(source);
     disarm();
@@ -78,13 +85,13 @@ Timer::Timer(EventLoop& loop, std::function<void()> handler)
 void Timer::arm(std::chrono::milliseconds delay)
 {
     const auto delay_us = static_cast<std::uint64_t>(std::chrono::microseconds(delay).count());
-    check(sd_event_source_set_time_relative(source_.get(), delay_us), "could not set a timer");
-    check(sd_event_source_set_enabled(source_.get(), SD_EVENT_ONESHOT), "could not arm a timer");
+    check(libsystemd().event_source_set_time_relative(source_.get(), delay_us), "could not set a timer");
+    check(libsystemd().event_source_set_enabled(source_.get(), SD_EVENT_ONESHOT), "could not arm a timer");
 }
 
 void Timer::disarm()
 {
-    check(sd_event_source_set_enabled(source_.get(), SD_EVENT_OFF), "could not disarm a timer");
+    check(libsystemd().event_source_set_enabled(source_.get(), SD_EVENT_OFF), "could not disarm a timer");
 }
 
 IoWatch::IoWatch(EventLoop& loop, int descriptor, std::uint32_t events, Handler handler, Wanted wanted)
@@ -97,16 +104,17 @@ IoWatch::IoWatch(EventLoop& loop, int descriptor, std::uint32_t events, Handler 
     };
     const auto prepare = [](sd_event_source* source, void* data) {
         const auto shared = static_cast<Shared*>(data)->shared_from_this();
-        shared->loop.guard(
-            [&] { check(sd_event_source_set_io_events(source, shared->wanted()), "could not watch a descriptor"); });
+        shared->loop.guard([&] {
+            check(libsystemd().event_source_set_io_events(source, shared->wanted()), "could not watch a descriptor");
+        });
         return 0;
     };
     sd_event_source* source = nullptr;
-    check(sd_event_add_io(loop.get(), &source, descriptor, events, happened, shared_.get()),
+    check(libsystemd().event_add_io(loop.get(), &source, descriptor, events, happened, shared_.get()),
           "could not watch a descriptor");
     source_.reset(source);
     if (shared_->wanted)
-        check(sd_event_source_set_prepare(source, prepare), "could not watch a descriptor");
+        check(libsystemd().event_source_set_prepare(source, prepare), "could not watch a descriptor");
 }
 
 } // namespace belay::manager

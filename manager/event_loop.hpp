@@ -40,7 +40,7 @@ private:
 
 struct DisableSource
 {
-    void operator()(sd_event_source* source) const { sd_event_source_disable_unref(source); }
+    void operator()(sd_event_source* source) const;
 };
 using SourcePointer = std::unique_ptr<sd_event_source, DisableSource>;
 

@@ -162,8 +162,8 @@ fs::path state_directory(const fs::path& prefix, const std::map<std::string, std
     return (prefix == "/usr" ? fs::path{"/"} : prefix) / "var/lib/everest";
 }
 
-std::string take_up_record(const config::Configuration& configuration,
-                           const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan)
+TakenUp take_up_record(const config::Configuration& configuration,
+                       const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan)
 {
     const auto directory = fs::absolute(state_directory(configuration.settings.prefix, environment));
     std::error_code error;
@@ -178,14 +178,12 @@ std::string take_up_record(const config::Configuration& configuration,
             failed != 0)
             why = directory.string() + ": " + errno_text(failed);
     }
-    if (!why.empty()) {
-        std::fprintf(stderr, "manager: %s; the steps that lead to a reset will not be kept\n", why.c_str());
-        return news;
-    }
+    if (!why.empty())
+        return {news, why};
     plan.watchdog.record_directory = directory.string();
     const auto text = text_of(directory / launcher::StepRecord::file_name);
     plan.watchdog.history = parse_steps(text).boot == this_boot() ? text : std::string{boot_key} + this_boot() + '\n';
-    return news;
+    return {news, {}};
 }
 
 int print_last_reset(const config::LoadOptions& options)

@@ -32,11 +32,16 @@ struct Steps
 [[nodiscard]] std::filesystem::path state_directory(const std::filesystem::path& prefix,
                                                     const std::map<std::string, std::string>& environment);
 
-/// What a start must know of the record, in the plan: where it is and what is in it. If the machine was booted since,
-/// and not after a stop in order, returns the explanation, which is kept in the file `last-reset` beside it. A record
-/// that cannot be used is complained of on standard error, and left out.
-std::string take_up_record(const config::Configuration& configuration,
-                           const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan);
+struct TakenUp
+{
+    std::string news;    ///< if the machine was booted since, and not after a stop in order: the explanation
+    std::string trouble; ///< why the record cannot be used, and is left out; empty: it can
+};
+
+/// What a start must know of the record, in the plan: where it is and what is in it. The explanation is kept in the
+/// file `last-reset` beside it.
+[[nodiscard]] TakenUp take_up_record(const config::Configuration& configuration,
+                                     const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan);
 
 /// `--last-reset`: prints the last explanation. The exit code.
 int print_last_reset(const config::LoadOptions& options);

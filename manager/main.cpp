@@ -23,16 +23,14 @@
 #include "manager/manager.hpp"
 #include "manager/notify_sockets.hpp"
 #include "manager/options.hpp"
+#include "manager/own_unit.hpp"
 #include "manager/trust_check.hpp"
-
-#include <systemd/sd-login.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <utility>
 
 #include <fcntl.h>
@@ -62,7 +60,9 @@ using Result = tl::expected<Value, std::string>;
 /// unit is not started again (RestartPreventExitStatus=), and `systemctl status` shows why.
 int fail(const Options& options, const Refusal& refusal)
 {
-    complain(refusal.why);
+    // A reload is refused for what is new in the configuration.
+    complain(refusal.why, refusal.until_changed || options.judge ? JournalMessage::configuration_error
+                                                                 : JournalMessage::start_refused);
     const char* socket = std::getenv("NOTIFY_SOCKET");
     if (socket == nullptr || options.judge) // to whom nobody listens
         return 1;
@@ -74,16 +74,6 @@ int fail(const Options& options, const Refusal& refusal)
 std::string nothing_done(const Options& options)
 {
     return options.judge ? "nothing was changed: " : "nothing was started: ";
-}
-
-/// systemd's name of the service that this is; empty: it is none.
-std::string own_unit()
-{
-    char* name = nullptr;
-    if (::sd_pid_get_unit(0, &name) < 0)
-        return {};
-    const std::unique_ptr<char, decltype(&std::free)> owner{name, std::free};
-    return name;
 }
 
 Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
@@ -215,7 +205,9 @@ Result<FileDescriptor> claim(const config::Broker& broker)
         return tl::unexpected("nothing was started: " + claimed.error());
     if (!claimed->unproven.empty())
         warn("a second manager for the same broker and prefix would not be noticed: " + claimed->unproven +
-             (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest" : ""));
+             (::geteuid() == 0 ? "; a unit that starts this one needs RuntimeDirectory=everest, and nothing that makes "
+                                 "that read-only"
+                               : ""));
     return std::move(claimed->file);
 }
 
@@ -255,15 +247,16 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
     auto sockets = make_notify_sockets(configuration, options.load.environment, *plan);
     if (!sockets)
         return tl::unexpected(sockets.error());
-    auto last_reset =
-        is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : std::string{};
+    auto record = is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : TakenUp{};
+    if (!record.trouble.empty())
+        warn(record.trouble + "; the steps that lead to a reset will not be kept");
     auto control = split(*plan, *launcher);
     if (!control)
         return tl::unexpected(control.error());
     instance->reset(); // it is the launcher's
     return run(
         configuration, *plan, options,
-        {std::move(*control), std::move(fifo), std::move(*timeline), std::move(*sockets), std::move(last_reset)});
+        {std::move(*control), std::move(fifo), std::move(*timeline), std::move(*sockets), std::move(record.news)});
 }
 
 /// From the first status line on, a signal is answered by the last ones, however long the configuration takes to load.

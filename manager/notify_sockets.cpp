@@ -69,7 +69,9 @@ Result<std::string> make_directory(const std::string& parent)
     auto path = parent + "/belay-XXXXXX";
     constexpr mode_t open_to_group = 0730;
     if (::mkdtemp(path.data()) == nullptr || ::chmod(path.c_str(), open_to_group) != 0)
-        return failure(path, errno);
+        return tl::unexpected(failure(path, errno).value() + "; " + parent +
+                              " must be writable: a unit needs RuntimeDirectory=everest, and nothing that makes that "
+                              "read-only");
     return path;
 }
 

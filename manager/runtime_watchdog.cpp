@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manager/runtime_watchdog.hpp"
 
-#include <systemd/sd-bus.h>
-#include <systemd/sd-daemon.h>
+#include "manager/libsystemd.hpp"
 
 #include <cstdint>
 #include <cstring>
@@ -13,19 +12,19 @@ namespace belay::manager {
 
 std::string describe_runtime_watchdog()
 {
-    if (sd_booted() <= 0)
+    if (libsystemd().booted() <= 0)
         return "systemd does not run here; another program feeds it";
     sd_bus* opened = nullptr;
-    int result = sd_bus_open_system(&opened);
-    const std::unique_ptr<sd_bus, decltype(&sd_bus_flush_close_unref)> bus{opened, sd_bus_flush_close_unref};
+    int result = libsystemd().bus_open_system(&opened);
+    const std::unique_ptr<sd_bus, Systemd::Close> bus{opened, libsystemd().bus_flush_close_unref};
     constexpr std::uint64_t patience_us = 2'000'000;
     if (result >= 0)
-        result = sd_bus_set_method_call_timeout(bus.get(), patience_us);
+        result = libsystemd().bus_set_method_call_timeout(bus.get(), patience_us);
     std::uint64_t timeout_us = 0;
     if (result >= 0)
-        result = sd_bus_get_property_trivial(bus.get(), "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-                                             "org.freedesktop.systemd1.Manager", "RuntimeWatchdogUSec", nullptr, 't',
-                                             &timeout_us);
+        result = libsystemd().bus_get_property_trivial(bus.get(), "org.freedesktop.systemd1",
+                                                       "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+                                                       "RuntimeWatchdogUSec", nullptr, 't', &timeout_us);
     if (result < 0)
         return fmt::format("whether systemd feeds it could not be asked: {}", std::strerror(-result));
     if (timeout_us == 0 || timeout_us == UINT64_MAX)

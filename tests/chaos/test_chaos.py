@@ -113,14 +113,16 @@ class Falls(ChaosCase):
         return sandboxes
 
     def wait_for_calm(self, falls):
-        """All have fallen as often as they should, and stand, each with its daemon; nobody waits to be reaped."""
+        """All have fallen as often as they should, and stand, each with its daemon; nobody waits to be reaped, and the
+        broker has nobody but the manager any more."""
         expected = len(self.companions()) + 2 + 2 * len(self.modules)
 
         def calm():
             if self.manager.process.poll() is not None:
                 raise AssertionError(f"it ended: {self.manager}")
             states = [state for state, _ in processes().values()]
-            return self.count_falls() == falls and len(states) == expected and "Z" not in states
+            return (self.count_falls() == falls and len(states) == expected and "Z" not in states
+                    and self.connections() == 1)
         wait_until(calm, lambda: f"{self.count_falls()} of {falls} falls: {self.describe()}: {self.manager}", 600)
 
     def measure(self):

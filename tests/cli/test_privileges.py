@@ -5,9 +5,18 @@ import os
 import shutil
 import stat
 import struct
+import subprocess
 import unittest
 
-from manager import CONFIG, MODULE, ROOT, VALID, WithPrefix, manager
+from manager import CONFIG, MANAGER, MODULE, ROOT, VALID, WithPrefix, manager
+
+
+class Program(unittest.TestCase):
+    def test_what_root_runs_has_no_libraries_of_networks(self):
+        linked = subprocess.run(["ldd", MANAGER], check=True, capture_output=True, text=True).stdout
+        self.assertIn("libyaml", linked)
+        for library in ("mosquitto", "ssl", "crypto", "systemd", "lzma"):
+            self.assertNotIn(f"lib{library}", linked)
 
 
 class Capabilities(WithPrefix):

@@ -96,21 +96,31 @@ TEST_CASE("what no control group is delegated for has no effect, and that is sai
     CHECK(whole.module().cgroup == std::vector<launcher::CgroupSetting>{
                                        {"memory.max", "67108864"}, {"pids.max", "20"}, {"memory.oom.group", "1"}});
     CHECK(whole.plan->cgroup == "/sys/fs/cgroup/b");
-    CHECK_THAT(whole.prefix.text(), Catch::Contains("`CPUWeight` of `manager` has no effect"));
+    CHECK_THAT(
+        whole.prefix.text(),
+        Catch::Contains("without effect: `CPUWeight` of `manager`: the manager has no control group of its own"));
     CHECK_THAT(whole.prefix.text(), !Catch::Contains("MemoryMax"));
     Planned partly{limits, text, {"/sys/fs/cgroup/b", {"pids"}}};
     CHECK(partly.module().cgroup == std::vector<launcher::CgroupSetting>{{"pids.max", "20"}});
     CHECK_THAT(partly.prefix.text(),
-               Catch::Contains("`MemoryMax` of `a` has no effect: the controller `memory` is not in "
-                               "/sys/fs/cgroup/b/cgroup.controllers"));
+               Catch::Contains("without effect: `MemoryMax` of `a`: the controller `memory` is not in "
+                               "/sys/fs/cgroup/b/cgroup.controllers") &&
+                   Catch::Contains("cgroup_enable=memory"));
     Planned none{limits, text, {}};
     CHECK(none.module().cgroup.empty());
     CHECK(none.module().priorities.nice == 3);
     CHECK(none.plan->cgroup.empty());
     CHECK_THAT(
         none.prefix.text(),
-        Catch::Contains("`MemoryMax`, `TasksMax` of `a` has no effect: no control group is delegated to Belay") &&
+        Catch::Contains("without effect: `MemoryMax`, `TasksMax` of `a`: no control group is delegated to Belay") &&
             Catch::Contains("Delegate=yes"));
+    Planned several{"modules: {'*': {limits: {TasksMax: 20}}, b: {limits: {MemoryMax: 64M}}}\n",
+                    text + "  b: {module: Thing, config_module: {level: 2}}\n"
+                           "  c: {module: Thing, config_module: {level: 2}}\n",
+                    {}};
+    CHECK_THAT(several.prefix.text(),
+               Catch::Contains("without effect: `MemoryMax`, `TasksMax` of `b`, `TasksMax` of `a`, `c`: no control"));
+    CHECK(several.prefix.diagnostics.count(Severity::warning) == 1);
 }
 
 TEST_CASE("each key is taken from the most specific entry that has it")

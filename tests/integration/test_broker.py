@@ -9,7 +9,8 @@ import socket
 
 import harness
 from harness import START, STOP, Prefix, group_name
-from mqtt import Broker, envelope, free_port
+from mqtt import Broker, free_port
+from observer import envelope
 
 GIVEN_UP = ["MANAGER_INITIALIZING", "MANAGER_EXITING"]
 

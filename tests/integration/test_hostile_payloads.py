@@ -7,7 +7,8 @@ import time
 
 import harness
 from harness import START, STOP, Prefix
-from mqtt import Broker, envelope
+from mqtt import Broker
+from observer import envelope
 
 REQUESTS = "everest/config/request"
 VALUE = {"type": "Get", "origin": "one", "request": {"type": "Value", "identifier": {

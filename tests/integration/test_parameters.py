@@ -8,7 +8,8 @@ import time
 
 import harness
 from harness import Prefix, wait_until
-from mqtt import Broker, envelope
+from mqtt import Broker
+from observer import envelope
 
 REQUESTS = "everest/config/request"
 

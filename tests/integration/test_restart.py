@@ -8,7 +8,8 @@ import time
 
 import harness
 from harness import START, STOP, Prefix, alive, wait_until
-from mqtt import Broker, envelope
+from mqtt import Broker
+from observer import envelope
 
 MODULES = {"store": "Thing", "example": "Thing", "example_user": "Thing"}
 CRASH = ["MANAGER_SHUTDOWN_REQUESTED", "MANAGER_CRASH_SHUTDOWN_IN_PROGRESS", "MANAGER_FORCE_TERMINATING",

@@ -345,7 +345,7 @@ class LastReset(Case):
     def test_directory_that_others_can_write_is_not_used(self):
         self.state.chmod(0o777)
         self.begin({}, WATCHDOG)
-        self.assertIn(f"manager: {self.state}: ", self.manager.log)
+        self.assertIn(f"manager: warning: {self.state}: ", self.manager.log)
         self.assertEqual(self.manager.stop(), 0)
         self.assertEqual(list(self.state.iterdir()), [])
 
@@ -355,9 +355,11 @@ class LastReset(Case):
         with open(self.state / "ballast", "wb") as ballast:
             ballast.write(bytes(4096))
         self.begin({}, WATCHDOG)
-        self.assertIn("launcher: could not record the step `started", self.manager.log)
-        self.assertIn("No space left on device", self.manager.log)
+        self.manager.wait_for_log("launcher: could not record the step `started")
+        self.assertRegex(self.manager.log, "launcher: could not record the step `started .*` in "
+                         f"{self.state}/watchdog-steps: No space left on device")
         self.assertEqual(self.manager.stop(), 0)
+        self.assertEqual(os.listdir(self.state), ["ballast"])
 
 
 if __name__ == "__main__":

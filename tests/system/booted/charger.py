@@ -18,6 +18,7 @@ PACKAGE_DIRECTORY = pathlib.Path(os.environ["BELAY_PACKAGE_DIR"])
 MODULES = {"auth", "car", "evse", "intruder", "meter", "pilot", "slac", "tokens"}
 CONFIG = "/etc/everest/default.yaml"
 POLICY = "/etc/everest/belay.yaml"
+DROP_IN = "/etc/systemd/system/everest.service.d/test.conf"
 
 wait_until = container.wait_until
 
@@ -127,6 +128,17 @@ class RunningCase(Case):
         if not self.charger.is_running():
             self.everest.systemctl("restart")
             self.charger.wait_until_running()
+
+    def policy(self, text):
+        """Adds to belay.yaml, for a test that starts the charger itself."""
+        self.addCleanup(self.everest.systemctl, "restart")
+        self.rewrite(POLICY, lambda before: f"{before}\n{text}\n")
+
+    def drop_in(self, *lines):
+        self.box.write(DROP_IN, "\n".join(["[Service]", *lines, ""]))
+        self.addCleanup(self.box.run, "systemctl", "daemon-reload")
+        self.addCleanup(self.box.path(DROP_IN).unlink, missing_ok=True)
+        self.box.run("systemctl", "daemon-reload")
 
 
 def main():

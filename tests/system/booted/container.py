@@ -59,9 +59,10 @@ class Container:
         self._group.mkdir()
         self._stack.callback(self._remove_group)
         self._console = self._scratch / "console"
+        machine = self._scratch.name.replace("_", "x")  # which a name of a machine may not have
         with self._console.open("wb") as console:
             self._process = subprocess.Popen(
-                ["unshare", "--mount", "sh", "-euc", START, "sh", base, self._scratch, self._scratch.name, self._group],
+                ["unshare", "--mount", "sh", "-euc", START, "sh", base, self._scratch, machine, self._group],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
                 env={**CLEAN, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
         self._stack.callback(self._end)

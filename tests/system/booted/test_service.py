@@ -72,9 +72,8 @@ class RunningService(charger.RunningCase):
         self.assertEqual(self.charger.alive(before), [])
 
     def test_a_killed_module_that_may_be_restarted_comes_back_alone(self):
-        self.rewrite(charger.POLICY, lambda text: text + "\nmodules:\n  meter:\n    restart: {policy: on-failure, delay: 0.2}\n")
+        self.policy("modules: {meter: {restart: {policy: on-failure, delay: 0.2}}}")
         self.everest.systemctl("restart")
-        self.addCleanup(self.everest.systemctl, "restart")
         before, main = self.charger.modules(), self.everest.main_pid()
         self.box.run("kill", f"-{KILL}", str(before["meter"]))
         wait_until(lambda: self.charger.modules().get("meter") not in (None, before["meter"]), self.everest.describe)

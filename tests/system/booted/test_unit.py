@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd and the charger tell each other: how long things take, what is waited for, and who comes second."""
+"""What systemd and the charger tell each other: how long things take, and what is waited for."""
 
 import re
 import signal
 
 import charger
-from charger import CONFIG, MODULES, POLICY, wait_until
+from charger import CONFIG, MODULES, wait_until
 
-DROP_IN = "/etc/systemd/system/everest.service.d/test.conf"
 LEFT = "everest@left.service"
 
 
 class Unit(charger.RunningCase):
-    def policy(self, text):
-        """Adds to belay.yaml, for a test that starts the charger itself."""
-        self.addCleanup(self.everest.systemctl, "restart")
-        self.rewrite(POLICY, lambda before: f"{before}\n{text}\n")
-
-    def drop_in(self, *lines):
-        self.box.write(DROP_IN, "\n".join(["[Service]", *lines, ""]))
-        self.addCleanup(self.box.run, "systemctl", "daemon-reload")
-        self.addCleanup(self.box.path(DROP_IN).unlink)
-        self.box.run("systemctl", "daemon-reload")
-
     def stop_process(self, pid):
         """SIGSTOP."""
         self.box.run("kill", f"-{int(signal.SIGSTOP)}", str(pid))
@@ -103,13 +91,6 @@ class Unit(charger.RunningCase):
         self.assertEqual(self.everest.show("ActiveState", "SubState", "ExecMainStatus", "StatusText"),
                          {"ActiveState": "failed", "SubState": "failed", "ExecMainStatus": "78",
                           "StatusText": "the configuration is invalid: 1 error"})
-
-    def test_a_second_manager_by_mistake(self):
-        main = self.everest.main_pid()
-        done = self.box.run("/usr/bin/manager", "--config", CONFIG, check=False)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(f"another manager, pid {main}, serves the prefix `everest/`", done.stderr)
-        self.assertTrue(self.charger.is_running())
 
     def test_several_chargers(self):
         """With a prefix of its own, another one runs beside; without, it is refused until there is room."""

@@ -23,7 +23,6 @@ PACKAGES = ["catch2", "ccache", "cmake", "crossbuild-essential-arm64", "dpkg-dev
 # The rest of the tests asks the kernel for what an emulation of a process does not have: seccomp, Landlock, namespaces.
 UNIT_TESTS = ("test_config", "test_manager")
 LEFT_OUT = "'~JavaScript modules*'"  # there is no node in that root file system
-MINUTES = 60
 
 # Mounts that end with it; $1 the root, $2 the sources, $3 a directory for all that is written, $4 the objects' cache.
 INSIDE = """
@@ -53,12 +52,12 @@ class Arm64(unittest.TestCase):
         cls.built = cls.output / "upper/source/build/arm64"
 
     @classmethod
-    def inside(cls, command):
+    def inside(cls, command, minutes=25):
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "CCACHE_DIR": "/cache", "HOME": "/root"}
         done = subprocess.run(["unshare", "--mount", "sh", "-euc", INSIDE, "sh", cls.root, cls.sources, cls.output,
                                root_file_system.CACHE / "ccache-arm64", command], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment,
-                              timeout=25 * MINUTES)
+                              timeout=60 * minutes)
         if done.returncode != 0:
             raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout[-20000:]}")
         return done.stdout
@@ -86,7 +85,7 @@ class Arm64(unittest.TestCase):
             with self.subTest(name):
                 [program] = [path for path in self.built.rglob(name) if path.is_file()]
                 inside = program.relative_to(self.output / "upper")
-                output = self.inside(f"qemu-aarch64-static -L / /{inside} {LEFT_OUT}")
+                output = self.inside(f"qemu-aarch64-static -L / /{inside} {LEFT_OUT}", minutes=5)
                 self.assertRegex(output, r"All tests passed \(\d+ assertions in \d+ test cases?\)")
 
 

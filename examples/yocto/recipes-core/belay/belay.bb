@@ -34,7 +34,8 @@ DEPENDS = " \
     systemd \
     valijson \
 "
-RDEPENDS:${PN} += "systemd"
+# The libraries that it is linked to are found by themselves; these two it loads.
+RDEPENDS:${PN} += "systemd libmosquitto1 libsystemd"
 RRECOMMENDS:${PN} += "mosquitto"
 
 # Manual pages and completion are made by a program for the board, which does not run where it is built.
