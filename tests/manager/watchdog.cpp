@@ -137,7 +137,9 @@ TEST_CASE("a record is read, whatever is in it")
     CHECK(steps.lines == std::vector<std::string>{"1 started", "2 exit x"});
     CHECK(parse_steps("").boot.empty());
     // Who reads it has a terminal, and who wrote it may be anybody: U+009B begins an escape sequence.
-    CHECK(parse_steps("boot abc\n1 exit \xc2\x9b" "2J\x7f").lines == std::vector<std::string>{"1 exit ??2J?"});
+    CHECK(parse_steps("boot abc\n1 exit \xc2\x9b"
+                      "2J\x7f")
+              .lines == std::vector<std::string>{"1 exit ??2J?"});
 }
 
 TEST_CASE("how a boot ended is told by the last step and the watchdog")
