@@ -106,6 +106,8 @@ class Unit(charger.RunningCase):
                          "StatusText=All 8 modules are ready")
         self.assertEqual(self.everest.main_pid(), main)
         self.box.run("systemctl", "stop", LEFT)
+        steps = [self.box.path(f"/var/lib/everest{which}/watchdog-steps").read_text() for which in ("", "/left")]
+        self.assertEqual(["stopped in order" in text.splitlines()[-1] for text in steps], [False, True], steps)
         self.assertTrue(self.charger.is_running())
         self.assertTrue(self.box.path("/run/everest/instances").exists())
 
