@@ -167,7 +167,7 @@ void Launcher::reap()
             if (info.si_pid == reload_.judge_pid())
                 follow(reload_.judged(status));
             if (info.si_pid == equipment_.record.writer())
-                equipment_.record.writer_ended();
+                equipment_.record.writer_ended(status);
         }
         info = {};
     }

@@ -102,22 +102,24 @@ void StepRecord::write() noexcept
     if (child > 0)
         writer_ = child;
     else
-        complain("could not record the step `%.*s` in %s: %s", static_cast<int>(last_step().size()), last_step().data(),
-                 path_.c_str(), errno_text(errno));
+        complain_of(errno_text(errno));
 }
 
-/// It has nothing open that anybody would miss, the watchdog least of all.
+/// It has nothing open that anybody would miss, the watchdog least of all. It complains of nothing itself: of a process
+/// that has ended, journald does not know the unit any more.
 void StepRecord::become_writer() const noexcept
 {
     const auto directory = static_cast<unsigned>(directory_.get());
     ::syscall(SYS_close_range, directory + 1, ~0U, 0);
     if (directory > STDERR_FILENO + 1)
         ::syscall(SYS_close_range, STDERR_FILENO + 1, directory - 1, 0);
-    const int error = replace_durably(directory_.get(), file_name.data(), {text_.data(), size_});
-    if (error != 0)
-        complain("could not record the step `%.*s` in %s: %s", static_cast<int>(last_step().size()), last_step().data(),
-                 path_.c_str(), errno_text(error));
-    ::_exit(error == 0 ? 0 : 1);
+    ::_exit(replace_durably(directory_.get(), file_name.data(), {text_.data(), size_})); // an errno is below 256
+}
+
+void StepRecord::complain_of(const char* why) const noexcept
+{
+    complain("could not record the step `%.*s` in %s: %s", static_cast<int>(last_step().size()), last_step().data(),
+             path_.c_str(), why);
 }
 
 /// Without its time.
@@ -129,9 +131,11 @@ std::string_view StepRecord::last_step() const noexcept
     return text.substr(text.find(' ') + 1);
 }
 
-void StepRecord::writer_ended() noexcept
+void StepRecord::writer_ended(int status) noexcept
 {
     writer_ = 0;
+    if (status != 0)
+        complain_of(WIFEXITED(status) ? errno_text(WEXITSTATUS(status)) : "who writes it was killed");
     if (std::exchange(again_, false))
         write();
 }
@@ -151,8 +155,9 @@ void StepRecord::settle(std::uint64_t timeout_ms) noexcept
             again_ = false;
             return;
         }
-        ::waitpid(writer_, nullptr, 0);
-        writer_ended();
+        int status = 0;
+        ::waitpid(writer_, &status, 0);
+        writer_ended(status);
     }
 }
 

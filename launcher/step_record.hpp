@@ -44,8 +44,8 @@ public:
 
     /// The child that writes now; 0: none does.
     [[nodiscard]] pid_t writer() const noexcept { return writer_; }
-    /// It has ended, and was reaped.
-    void writer_ended() noexcept;
+    /// It has ended so (wait(2)), and was reaped.
+    void writer_ended(int status) noexcept;
 
     /// Until all is written, or `timeout_ms` have passed: then the child is killed, and no more known here.
     void settle(std::uint64_t timeout_ms) noexcept;
@@ -55,6 +55,7 @@ private:
     void append(std::string_view line) noexcept;
     void write() noexcept;
     [[noreturn]] void become_writer() const noexcept;
+    void complain_of(const char* why) const noexcept;
     [[nodiscard]] std::string_view last_step() const noexcept;
 
     FileDescriptor directory_;

@@ -37,17 +37,6 @@ def processes():
     return {pid: state for pid, state in found.items() if pid != os.getpid()}
 
 
-def descriptors(pid):
-    """What a process has open, numbers left out, and how often."""
-    kinds = collections.Counter()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            kinds[re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{name}"))] += 1
-        except FileNotFoundError:
-            continue  # it was closed meanwhile
-    return kinds
-
-
 def memory_kb(pid):
     """Proportional set size."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -238,7 +227,7 @@ class ChaosCase(harness.Case):
                 "sockets": len(pathlib.Path("/proc/net/unix").read_text().splitlines()),
                 "keys": keys(), "control groups": self.control_groups(),
                 "files": files_below("/dev/shm", "/home/everest", self.prefix.path / "libexec"),
-                "descriptors of the broker": descriptors(self.broker.process.pid)}
+                "descriptors of the broker": harness.descriptors(self.broker.process.pid)}
 
     def assert_as_before(self, before):
         """Some of it is freed by the kernel in its own time."""

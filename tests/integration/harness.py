@@ -5,11 +5,13 @@ The broker and what listens to it are in mqtt.py. Everything waits for a conditi
 was started is ended by its pid when a test ends, however it ends.
 """
 
+import collections
 import grp
 import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +53,17 @@ def groups_of(user):
 
 def group_name(gid):
     return grp.getgrgid(gid).gr_name
+
+
+def descriptors(pid):
+    """What a process has open, numbers left out, and how often."""
+    kinds = collections.Counter()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            kinds[re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{name}"))] += 1
+        except FileNotFoundError:
+            continue  # it was closed meanwhile
+    return kinds
 
 
 def status_of(pid):

@@ -6,7 +6,7 @@ import pathlib
 import signal
 
 import harness
-from harness import START, STOP, Prefix, alive, status_of, wait_until
+from harness import START, STOP, Prefix, alive, descriptors, status_of, wait_until
 from mqtt import Broker
 
 RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "MANAGER_SHUTDOWN_FINALIZING"]
@@ -51,9 +51,6 @@ class Reload(harness.Case):
         self.assertEqual(self.manager.status(), lines, self.manager)
         self.assert_nothing_left(self.manager, self.broker)
 
-    def descriptors(self):
-        return sorted(os.listdir(f"/proc/{self.manager.pid}/fd"))
-
     def environment_of(self, module):
         return pathlib.Path(f"/proc/{self.manager.module_pids()[module]}/environ").read_bytes()
 
@@ -83,10 +80,10 @@ class Reload(harness.Case):
     def test_twenty_times(self):
         self.begin()
         self.reload()
-        descriptors, privileges = self.descriptors(), self.privileges()
+        open_files, privileges = descriptors(self.manager.pid), self.privileges()
         for times in range(2, 21):
             self.reload(times)
-            self.assertEqual((self.descriptors(), self.privileges()), (descriptors, privileges))
+            self.assertEqual((descriptors(self.manager.pid), self.privileges()), (open_files, privileges))
         self.assertNotIn("nested", self.manager.log)
         self.manager.send(signal.SIGINT)
         self.check_end(START + 20 * (RELOAD + START) + STOP)
