@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import unittest
 
 import harness
 import journald
@@ -105,6 +106,7 @@ class Entries(Case):
     def talker(self):
         return int(self.journal.wait_for("SYSLOG_IDENTIFIER=talker")[-1]["_PID"])
 
+    @unittest.skipIf(harness.SANITIZED, "a program with the sanitizers takes its core away itself")
     def test_core_is_named(self):
         """A core beside the module: the kernel writes it where it works, which is our own mount."""
         pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
