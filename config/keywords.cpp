@@ -12,9 +12,9 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <initializer_list>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace belay::config {
 
@@ -27,7 +27,7 @@ struct Combination
 {
     const char* name;
     const char* sentence;
-    std::initializer_list<const char*> companions;
+    std::vector<const char*> companions; ///< no initializer_list: it would outlive its elements
 };
 
 const std::array combinations{
