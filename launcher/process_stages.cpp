@@ -3,7 +3,6 @@
 #include "launcher/raw_calls.hpp"
 #include "launcher/stage_functions.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -14,24 +13,6 @@
 namespace belay::launcher {
 
 namespace {
-
-int close_between(unsigned first, unsigned last) noexcept
-{
-    return first <= last ? errno_of(::syscall(SYS_close_range, first, last, 0)) : 0;
-}
-
-/// What a stage opens later must not run into a small RLIMIT_NOFILE because the launcher has much open.
-int close_all_but(int one, int other) noexcept
-{
-    constexpr unsigned first = STDERR_FILENO + 1;
-    const auto low = static_cast<unsigned>(std::min(one, other));
-    const auto high = static_cast<unsigned>(std::max(one, other));
-    if (const int error = close_between(first, low - 1); error != 0)
-        return error;
-    if (const int error = close_between(low + 1, high - 1); error != 0)
-        return error;
-    return close_between(high + 1, ~0U);
-}
 
 constexpr int last_standard_signal = 31;
 
@@ -77,7 +58,9 @@ int set_descriptors(const ModuleStart& start) noexcept
     if (::dup2(start.null_device, STDIN_FILENO) < 0 || ::dup2(output, STDOUT_FILENO) < 0 ||
         ::dup2(output, STDERR_FILENO) < 0)
         return errno;
-    return close_all_but(start.program, start.status); // which close at exec
+    // The two close at exec. What a stage opens must not run into a small RLIMIT_NOFILE because the launcher has much
+    // open.
+    return close_all_but(start.program, start.status);
 }
 
 int set_limits(const ModuleStart& start) noexcept

@@ -6,6 +6,7 @@
 #include "launcher/durable_file.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/plain_text.hpp"
+#include "launcher/raw_calls.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -109,10 +110,8 @@ void StepRecord::write() noexcept
 /// that has ended, journald does not know the unit any more.
 void StepRecord::become_writer() const noexcept
 {
-    const auto directory = static_cast<unsigned>(directory_.get());
-    ::syscall(SYS_close_range, directory + 1, ~0U, 0);
-    if (directory > STDERR_FILENO + 1)
-        ::syscall(SYS_close_range, STDERR_FILENO + 1, directory - 1, 0);
+    if (const int error = close_all_but(directory_.get(), directory_.get()); error != 0)
+        ::_exit(error);
     ::_exit(replace_durably(directory_.get(), file_name.data(), {text_.data(), size_})); // an errno is below 256
 }
 
