@@ -5,7 +5,7 @@ namespace belay::manager {
 
 /// A library by dlopen(3), for what only the unprivileged half needs: with libmosquitto comes all of TLS, with
 /// libsystemd come D-Bus and decompressors. What reads and decides as root has none of that in its memory, and
-/// `--check` does not wait for it, which was a fifth of its time. It stays until the process ends.
+/// `--check` does not wait for it, which was a seventh of its time. It stays until the process ends.
 class SharedLibrary
 {
 public:
