@@ -48,8 +48,14 @@ def still_running(rows):
 
 def broker_of(process):
     """The Mosquitto that this run has started."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    return next(int(pid) for pid in children if b"mosquitto" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            parent = Path(f"/proc/{name}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+            if int(parent) == process.pid and b"mosquitto" in Path(f"/proc/{name}/cmdline").read_bytes():
+                return int(name)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    raise AssertionError("the run has no broker")
 
 
 class RunFor(unittest.TestCase):

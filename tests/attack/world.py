@@ -3,6 +3,7 @@
 private, and `everest` is a user id that nobody else on the machine has. A hostile module that did get out would find
 nothing of the machine's, its limit of processes counts nobody else's, and a control may do as root what it wants."""
 
+import collections
 import ctypes
 import fcntl
 import os
@@ -13,6 +14,8 @@ import struct
 import subprocess
 import sys
 import threading
+
+from processes import parents
 
 INSIDE = "BELAY_ATTACK_INSIDE"
 # Of `everest` in here: systemd's range for users that are made up, where two runs at a time hardly meet.
@@ -107,14 +110,13 @@ def start_time(pid):
 def lineages(pid):
     """The descendants of `pid`, itself included: each with its ancestors up to there."""
     found = {pid: []}
+    children = collections.defaultdict(list)
+    for child, parent in parents().items():
+        children[parent].append(child)
     waiting = [pid]
     while waiting:
         one = waiting.pop()
-        try:
-            children = pathlib.Path(f"/proc/{one}/task/{one}/children").read_text().split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended
-        for child in map(int, children):
+        for child in children[one]:
             found[child] = [one, *found[one]]
             waiting.append(child)
     return found

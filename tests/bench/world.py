@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 import time
 
+from processes import children_of
+
 TOPICS = "everest/"
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin") or "/usr/sbin/mosquitto"
 PATIENCE = 60  # seconds; what takes this long has failed
@@ -218,8 +220,7 @@ class Run:
         """The process itself and what executes the same program: the manager, where it is a child."""
         own = os.readlink(f"/proc/{self.process.pid}/exe")
         found = [self.process.pid]
-        for pid in map(int, pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-                       .read_text().split()):
+        for pid in children_of(self.process.pid):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 exe = os.readlink(f"/proc/{pid}/exe")
                 if exe == own or exe.endswith("/bin/manager"):

@@ -15,6 +15,7 @@ import harness
 import world
 from harness import wait_until
 from mqtt import Broker
+from processes import descriptors, everybody
 
 FALLER = os.environ["BELAY_FALLER"]
 FULL = os.environ.get("BELAY_CHAOS") == "full"
@@ -28,12 +29,12 @@ Fall = collections.namedtuple("Fall", "pid way moment company stray survivor")
 def processes():
     """Everybody in this world but ourselves: pid → state and parent."""
     found = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for pid in everybody():
         try:
-            fields = pathlib.Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        found[int(name)] = fields[0], int(fields[1])
+        found[pid] = fields[0], int(fields[1])
     return {pid: state for pid, state in found.items() if pid != os.getpid()}
 
 
@@ -227,7 +228,7 @@ class ChaosCase(harness.Case):
                 "sockets": len(pathlib.Path("/proc/net/unix").read_text().splitlines()),
                 "keys": keys(), "control groups": self.control_groups(),
                 "files": files_below("/dev/shm", "/home/everest", self.prefix.path / "libexec"),
-                "descriptors of the broker": harness.descriptors(self.broker.process.pid)}
+                "descriptors of the broker": descriptors(self.broker.process.pid)}
 
     def assert_as_before(self, before):
         """Some of it is freed by the kernel in its own time."""

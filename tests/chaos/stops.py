@@ -262,7 +262,7 @@ class Stops(ChaosCase):
 def wait_for_child(manager, known):
     """The next one; there is no time to sleep."""
     for _ in range(200_000):
-        for pid in manager.children():
+        for pid in harness.children_of(manager.pid):
             if pid not in known:
                 return pid
     raise AssertionError(f"no new child: {manager}")

@@ -23,7 +23,8 @@ if __name__ == "__main__":
 import harness  # noqa: E402
 import report  # noqa: E402
 from chaos_case import FULL, SEED, ChaosCase, memory_kb, processes  # noqa: E402
-from harness import START, STOP, descriptors, wait_until  # noqa: E402
+from harness import START, STOP, wait_until  # noqa: E402
+from processes import descriptors  # noqa: E402
 from stops import Stops  # noqa: E402, F401
 
 FALLS = 10_000 if FULL else 300

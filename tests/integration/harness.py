@@ -5,13 +5,11 @@ The broker and what listens to it are in mqtt.py. Everything waits for a conditi
 was started is ended by its pid when a test ends, however it ends.
 """
 
-import collections
 import grp
 import json
 import os
 import pathlib
 import pwd
-import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +17,7 @@ import sys
 import tempfile
 import unittest
 
+from processes import alive, argv_of, children_of, processes_below, status_of
 from waiting import PATIENCE, wait_until
 
 MANAGER = os.environ["BELAY_MANAGER"]
@@ -54,47 +53,6 @@ def groups_of(user):
 
 def group_name(gid):
     return grp.getgrgid(gid).gr_name
-
-
-def descriptors(pid):
-    """What a process has open, numbers left out, and how often."""
-    kinds = collections.Counter()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            kinds[re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{name}"))] += 1
-        except FileNotFoundError:
-            continue  # it was closed meanwhile
-    return kinds
-
-
-def status_of(pid):
-    """proc(5)'s status: name → value."""
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def argv_of(pid):
-    return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-
-
-def alive(pid):
-    try:
-        return status_of(pid)["State"][0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def processes_below(directory):
-    """The pids of the processes that execute something below `directory`, or were told of it in their arguments."""
-    needle = f"{directory}/"
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if needle in os.readlink(f"/proc/{name}/exe") or any(needle in text for text in argv_of(name)):
-                found.append(int(name))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended meanwhile, is a kernel thread or a zombie, or has nothing to do with us
-    return found
 
 
 SCHEMAS = {
@@ -236,9 +194,6 @@ class Manager:
         """The launcher: it keeps the pid that was started."""
         return self.process.pid
 
-    def children(self):
-        return [int(pid) for pid in pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
-
     def manager_pid(self):
         """The unprivileged half."""
         return next(pid for pid, name in self.names_of_children() if name.endswith("/bin/manager"))
@@ -246,7 +201,7 @@ class Manager:
     def names_of_children(self):
         """Pids and arguments 0, of those that execute something."""
         found = []
-        for pid in self.children():
+        for pid in children_of(self.pid):
             try:
                 found.append((pid, argv_of(pid)[0]))
             except (FileNotFoundError, ProcessLookupError, IndexError):
@@ -256,6 +211,11 @@ class Manager:
     def module_pids(self):
         """Native modules: id → pid."""
         return {name.partition(":")[0]: pid for pid, name in self.names_of_children() if ":" in name}
+
+    def successor(self, module, before):
+        """The pid of a native module, once it is another one than `before`."""
+        pid = self.module_pids().get(module)
+        return pid if pid != before else None
 
     def status(self):
         """The status lines until now."""

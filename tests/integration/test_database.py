@@ -295,7 +295,7 @@ class Odd(Databases):
         children = []
         while not (children and limit.search(pathlib.Path(f"/proc/{children[0]}/limits").read_text())):
             self.assertLess(time.monotonic(), deadline, children)
-            children = manager.children()
+            children = harness.children_of(manager.pid)
         self.assertEqual(len(children), 1)
         uid = self.everest.pw_uid
         self.assertIn(f"Uid:\t{uid}\t{uid}\t{uid}\t", pathlib.Path(f"/proc/{children[0]}/status").read_text())

@@ -285,8 +285,7 @@ class WithoutJournald(Case):
         self.journal.kill()
         before = self.manager.module_pids()["example"]
         os.kill(before, signal.SIGKILL)
-        after = wait_until(lambda: self.manager.module_pids().get("example", before) not in (before, None) and
-                           self.manager.module_pids()["example"], "a successor while there is no journald")
+        after = wait_until(lambda: self.manager.successor("example", before), "a successor while there is no journald")
         wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") == 2, "the second announcement")
         self.journal.start()
         os.kill(after, signal.SIGKILL)

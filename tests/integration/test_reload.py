@@ -6,7 +6,8 @@ import pathlib
 import signal
 
 import harness
-from harness import START, STOP, Prefix, alive, descriptors, status_of, wait_until
+from harness import START, STOP, Prefix, alive, status_of, wait_until
+from processes import descriptors
 from mqtt import Broker
 
 RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "MANAGER_SHUTDOWN_FINALIZING"]

@@ -138,7 +138,7 @@ class Modules(Case):
         pid = before["example"]
         self.suspend(pid)
         self.manager.wait_for_log(f"example (pid {pid}): hangs: stopped (state T) for ")
-        wait_until(lambda: self.manager.module_pids().get("example", pid) != pid, lambda: f"its successor: {self.manager}")
+        wait_until(lambda: self.manager.successor("example", pid), lambda: f"its successor: {self.manager}")
         after = self.manager.module_pids()
         self.assertEqual({**after, "example": 0}, {**before, "example": 0})
         self.assertRegex(self.manager.log, rf"example \(pid {pid}\): ended: hung \(stopped \(state T\) for \S+ s\), "
@@ -227,7 +227,7 @@ class Modules(Case):
         self.manager.wait_for_log("killed by SIGKILL (9); restart 1 of 5")
         observer = self.broker.observe()
         observer.publish("everest/modules/example/ready", json.dumps({"msg_type": "ModuleReady", "data": True}))
-        wait_until(lambda: self.manager.module_pids().get("example", before["example"]) != before["example"],
+        wait_until(lambda: self.manager.successor("example", before["example"]),
                    lambda: f"its successor: {self.manager}")
         after = self.manager.module_pids()
         self.assertEqual({**after, "example": 0}, {**before, "example": 0})
