@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/belay_keys.hpp"
 
+#include "config/quoted_list.hpp"
+
 #include <cmath>
 #include <sstream>
 
@@ -37,10 +39,7 @@ void report_unknown_key(Reading& reading, const Member& member, const std::vecto
 
 void report_choices(Reading& reading, const Member& member, const std::vector<std::string>& names)
 {
-    std::string list;
-    for (std::size_t i = 0; i < names.size(); ++i)
-        list += (i == 0 ? "`" : i + 1 == names.size() ? " or `" : ", `") + names[i] + '`';
-    report_error(reading.diagnostics, member.value, quoted(member) + " must be " + list,
+    report_error(reading.diagnostics, member.value, quoted(member) + " must be " + quoted_list(names, " or "),
                  suggest(member.value.text, names));
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/control_group.hpp"
 
+#include "config/quoted_list.hpp"
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -21,14 +23,6 @@ std::string key_of(const std::string& file)
 {
     const auto* found = std::find_if(names.begin(), names.end(), [&](const Name& one) { return one.file == file; });
     return std::string{found != names.end() ? found->key : file};
-}
-
-std::string quoted_list(const std::vector<std::string>& items)
-{
-    std::string result;
-    for (const auto& item : items)
-        result += (result.empty() ? "`" : ", `") + item + '`';
-    return result;
 }
 
 } // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/nearest.hpp"
 
+#include "config/quoted_list.hpp"
+
 #include <algorithm>
 #include <cctype>
 #include <numeric>
@@ -61,10 +63,7 @@ std::string suggest(std::string_view name, const std::vector<std::string>& candi
     constexpr std::size_t most = 8;
     if (candidates.empty() || candidates.size() > most)
         return {};
-    std::string result = "expected one of";
-    for (const auto& candidate : candidates)
-        result += (&candidate == &candidates.front() ? " `" : ", `") + candidate + '`';
-    return result;
+    return "expected one of " + quoted_list(candidates);
 }
 
 } // namespace belay::config
