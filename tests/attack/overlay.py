@@ -91,7 +91,7 @@ class Overlay(AttackCase):
             elsewhere = self.prefix.write("share/everest/overlay.yaml", text, 0o600)
             self.remove()
             self.path.symlink_to(elsewhere)
-        before = len(self.observer.messages("standin/new/report"))
+        before = self.observer.count("standin/new/report")
         manager = self.start_with(user=None)
         manager.wait_for("ALL_MODULES_STARTED")
         self.observer.wait("standin/new/report", before + 1)

@@ -166,7 +166,7 @@ class Bus(AttackCase):
         """A module that never becomes ready is waited for, whatever is retained; what is not ours is gone."""
         self.assertIn("everest/modules/late/ready", self.broker.retained())
         self.prefix.behave(late={"never_ready": True})
-        before = len(self.observer.messages("everest/modules/plain/ready"))
+        before = self.observer.count("everest/modules/plain/ready")
         self.begin(modules={"plain": "Plain", "script": "Script", "late": "Late"}, until=None, only=["nothing"])
         for module in ("plain", "script", "hostile"):
             self.wait_for_ready(module, before + 1)

@@ -67,6 +67,11 @@ class Observer:
         with self._changed:
             return [one for one in self._messages if topic in (None, one["topic"])]
 
+    def count(self, topic=None):
+        """Of the messages that the broker has had until now; without a fence, one may still be under way."""
+        self.fence()
+        return len(self.messages(topic))
+
     def wait(self, topic, count=1, accept=lambda message: True, timeout=PATIENCE):
         """The `count`th message on `topic` that `accept` takes."""
         deadline = time.monotonic() + timeout
@@ -86,7 +91,7 @@ class Observer:
     def ask(self, data, prefix="everest/", timeout=PATIENCE):
         """Sends a configuration request; the one answer to it."""
         topic = f"{prefix}modules/{data['origin']}/response"
-        before = len(self.messages(topic))
+        before = self.count(topic)
         self.publish(f"{prefix}config/request", envelope("ConfigurationRequest", data))
         return json.loads(self.wait(topic, before + 1, timeout=timeout)["payload"])["data"]
 

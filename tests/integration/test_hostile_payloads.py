@@ -165,8 +165,7 @@ class Hostile(harness.Case):
         begin = time.monotonic()
         self.flood("everest/modules/one/ready", envelope("ModuleReady", True))
         self.check_survival(10)
-        self.observer.fence()
-        announcements = len(self.observer.messages("everest/ready"))
+        announcements = self.observer.count("everest/ready")
         self.assertGreater(announcements, 1)
         self.assertLess(announcements, 3 + (time.monotonic() - begin) * 10)
         self.assertEqual(self.manager.status(), START + ["ALL_MODULES_STARTED"] * (announcements - 1) + STOP)
@@ -195,10 +194,9 @@ class Requests(harness.Case):
     def ask(self, kind, origin, request):
         """The one answer."""
         topic = f"everest/modules/{origin}/response"
-        before = len(self.observer.messages(topic))
+        before = self.observer.count(topic)
         answer = self.observer.ask({"type": kind, "origin": origin, "request": request})
-        self.observer.fence()
-        self.assertEqual(len(self.observer.messages(topic)), before + 1)
+        self.assertEqual(self.observer.count(topic), before + 1)
         self.assertIn("status_info", answer)
         return answer
 

@@ -38,7 +38,7 @@ class Parameters(harness.Case):
         return directory / self.config.name
 
     def run_manager(self, *options):
-        before = len(self.observer.messages("standin/two/report"))
+        before = self.observer.count("standin/two/report")
         manager = self.start(self.prefix, self.config, *options)
         manager.wait_for("ALL_MODULES_STARTED")
         wait_until(lambda: len(self.observer.messages("standin/two/report")) >= before + 2, lambda: str(manager))
@@ -52,11 +52,10 @@ class Parameters(harness.Case):
     def set(self, value, *identifier, origin="two"):
         """The one answer, in short: status, set status, status_info."""
         topic = f"everest/modules/{origin}/response"
-        before = len(self.observer.messages(topic))
+        before = self.observer.count(topic)
         answer = self.observer.ask({"type": "Set", "origin": origin, "request": {
             "value": value, "identifier": self.identifier(*identifier)}})
-        self.observer.fence()
-        self.assertEqual(len(self.observer.messages(topic)), before + 1, "exactly one answer")
+        self.assertEqual(self.observer.count(topic), before + 1, "exactly one answer")
         self.assertEqual(answer["type"], "Set")
         return answer["status"], answer["response"]["status"], answer["status_info"]
 
@@ -201,7 +200,7 @@ class Overlay(Parameters):
         manager = self.run_manager()
         begin = time.monotonic()
         topic = "everest/modules/one/response"
-        before = len(self.observer.messages(topic))
+        before = self.observer.count(topic)
         request = {"type": "Set", "origin": "one", "request": {"value": "18", "identifier": self.identifier("level")}}
         self.observer.publish(REQUESTS, envelope("ConfigurationRequest", request))
         self.observer.wait("everest/modules/two/config/set_request")
@@ -267,7 +266,7 @@ class Crowd(harness.Case):
 
     def measure(self, what, rounds, request):
         answers = {one: f"everest/modules/{one}/response" for one in self.MODULES}
-        before = {one: len(self.observer.messages(topic)) for one, topic in answers.items()}
+        before = {one: self.observer.count(topic) for one, topic in answers.items()}
         seconds = []
         for number in range(rounds):
             for one in self.MODULES:

@@ -204,7 +204,7 @@ class All(Case):
         before = self.pids()
         self.kill("example")
         self.check_successors(before, 2)
-        self.assertEqual(len(self.observer.messages("everest/shutdown")), 1)
+        self.assertEqual(self.observer.count("everest/shutdown"), 1)
         self.manager.send(signal.SIGINT)
         self.check_end(START + CRASH[:2] + CRASH[3:] + ["CRASH_RECOVERY_ATTEMPT:1/5"] + AGAIN +
                        ["SIGINT_RECEIVED", "MANAGER_SHUTDOWN_REQUESTED", "MANAGER_SHUTDOWN_FINALIZING",

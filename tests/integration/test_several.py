@@ -52,9 +52,9 @@ class Several(harness.Case):
         managers = self.launch_all()
         for topics, manager in managers.items():
             observer.wait(f"{topics}ready")  # the status line comes first
-            self.assertEqual(len(observer.messages(f"{topics}ready")), 1)
+            self.assertEqual(observer.count(f"{topics}ready"), 1)
             for module in manager.module_pids():
-                self.assertEqual(len(observer.messages(f"{topics}modules/{module}/response")), 1)
+                self.assertEqual(observer.count(f"{topics}modules/{module}/response"), 1)
             self.assertNotIn("warning", manager.log)
             self.assertNotIn("an earlier manager left behind", manager.log)
         for manager in managers.values():

@@ -196,7 +196,7 @@ class Files(TrustCase):
         unsafe.mkdir()
         self.move("Thing", unsafe)
         self.check_runs(self.start(self.prefix, self.config))
-        before = len(self.observer.messages())
+        before = self.observer.count()
         os.chown(unsafe, self.everest.pw_uid, self.everest.pw_gid)
         self.refuse(unsafe, "chown root")
         os.chown(unsafe, 0, 0)
