@@ -140,8 +140,8 @@ void Launcher::read_signals()
             reap();
             continue;
         }
-        if (info.ssi_signo == SIGHUP && !plan_.invocation.program.empty())
-            judge_reload();
+        if (info.ssi_signo == SIGHUP)
+            hang_up(info);
         else
             forward(static_cast<int>(info.ssi_signo));
     }

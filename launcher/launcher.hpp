@@ -12,6 +12,7 @@
 #include "launcher/reload.hpp"
 #include "launcher/service_manager.hpp"
 #include "launcher/step_record.hpp"
+#include "launcher/terminal.hpp"
 
 #include <csignal>
 #include <deque>
@@ -79,6 +80,7 @@ private:
 
     void wait();
     void read_signals();
+    void hang_up(const signalfd_siginfo& info);
     void forward(int signal);
     void expect_end();
     void read_control(int most_packets);
@@ -128,6 +130,7 @@ private:
     std::vector<pid_t> children_; ///< scratch
     std::vector<std::string> stream_headers_; ///< by module number; none without `journal_output`
     bool without_stream_ = false;             ///< the last one that was wanted could not be opened
+    Terminal terminal_;
     Reload reload_;
     bool reloads_ = false;
     bool ready_ = false; ///< systemd was told so, and not of a reload since

@@ -11,6 +11,15 @@
 
 namespace belay::launcher {
 
+/// Without a terminal a reload is wanted: daemon(7). The invocation is unknown to tests alone.
+void Launcher::hang_up(const signalfd_siginfo& info)
+{
+    if (!terminal_.closed(info))
+        return plan_.invocation.program.empty() ? forward(SIGHUP) : judge_reload();
+    if (!terminal_.may_close())
+        forward(SIGTERM);
+}
+
 /// systemd waits for READY=1 from here on. Somebody who reloads what is not ready yet waits for that anyway.
 void Launcher::judge_reload()
 {

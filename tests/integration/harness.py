@@ -160,7 +160,8 @@ class Manager:
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
     def __init__(self, directory, prefix, config, *options, environment=None, user=None, fifo=None,
-                 stdin=subprocess.DEVNULL, stderr=None):
+                 stdin=subprocess.DEVNULL, stderr=None, wrap=list):
+        """`wrap`: makes of the command that starts it another one."""
         directory.mkdir()
         self.prefix = prefix
         self._log = directory / "stderr"
@@ -176,8 +177,8 @@ class Manager:
         self.fifo_closed = False
         with open(self._log, "wb") as log, open(self._output, "wb") as output:
             self.process = subprocess.Popen(
-                [prefix.path / "bin/manager", "--prefix", prefix.path, *(["--config", config] if config else []),
-                 "--status-fifo", fifo or own_fifo, *options],
+                wrap([prefix.path / "bin/manager", "--prefix", prefix.path, *(["--config", config] if config else []),
+                      "--status-fifo", fifo or own_fifo, *options]),
                 stdin=stdin, stdout=output, stderr=log if stderr is None else stderr, start_new_session=True,
                 env=self.environment if environment is None else environment, **identity)
 

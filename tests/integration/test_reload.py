@@ -3,12 +3,13 @@
 
 import os
 import pathlib
+import shlex
 import signal
 
 import harness
 from harness import START, STOP, Prefix, alive, status_of, wait_until
-from processes import descriptors
 from mqtt import Broker
+from processes import children_of, descriptors
 
 RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "MANAGER_SHUTDOWN_FINALIZING"]
 GRACEFUL_RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_SHUTDOWN_FINALIZING", "ALL_MODULES_STOPPED_CLEAN"]
@@ -30,10 +31,21 @@ class Reload(harness.Case):
 
     def begin(self, *options, modules=MODULES):
         self.manager = self.start(self.prefix, self.configure(modules), *options)
-        # Between two managers nobody else has the FIFO open for writing.
-        self.writer = os.open(self.scratch / "manager-1" / "status", os.O_WRONLY)
-        self.addCleanup(self.close_writer)
+        self.hold_fifo()
         self.manager.wait_for("ALL_MODULES_STARTED")
+
+    def begin_in_terminal(self, command):
+        """The terminal. In `command`, a shell's, {} is the manager's."""
+        self.manager = self.start(self.prefix, self.configure(MODULES), wrap=lambda arguments: [
+            "script", "--quiet", "--command", command.format(shlex.join(map(str, arguments))), "/dev/null"])
+        self.hold_fifo()
+        self.manager.wait_for("ALL_MODULES_STARTED")
+        return self.manager.process
+
+    def hold_fifo(self):
+        """Between two managers nobody else has it open for writing."""
+        self.writer = os.open(self.scratch / f"manager-{self._managers}" / "status", os.O_WRONLY)
+        self.addCleanup(self.close_writer)
 
     def close_writer(self):
         if self.writer is not None:
@@ -226,8 +238,7 @@ class Reload(harness.Case):
     def test_while_idle(self):
         """What there was nothing of may be there now."""
         self.manager = self.start(self.prefix, self.configure({}), "--idle-on-failure")
-        self.writer = os.open(self.scratch / "manager-1" / "status", os.O_WRONLY)
-        self.addCleanup(self.close_writer)
+        self.hold_fifo()
         self.manager.wait_for("MANAGER_IDLE")
         self.configure({"store": "Thing"})
         self.manager.send(signal.SIGHUP)
@@ -241,6 +252,27 @@ class Reload(harness.Case):
         before = os.readlink(of_launcher / "cwd"), self.environment_of("store")
         self.reload()
         self.assertEqual((os.readlink(of_launcher / "cwd"), self.environment_of("store")), before)
+
+    def test_a_closed_terminal_is_no_reload(self):
+        """The kernel says so to what is in the foreground, and a shell to its jobs."""
+        for command in ("exec {}", "bash --norc -ic '{} & wait'"):
+            with self.subTest(command=command):
+                terminal = self.begin_in_terminal(command)
+                self.close_writer()
+                terminal.kill()
+                wait_until(lambda: self.manager.status() == START + STOP, lambda: str(self.manager))
+                wait_until(lambda: not self.prefix.processes(), "the end of all")
+
+    def test_nohup_outlives_the_terminal(self):
+        terminal = self.begin_in_terminal("exec nohup {}")
+        [launcher] = [pid for pid in children_of(terminal.pid) if pid in self.prefix.processes()]
+        terminal.kill()
+        wait_until(lambda: not alive(terminal.pid), "the end of the terminal")
+        wait_until(lambda: not int(status_of(launcher)["ShdPnd"], 16) & 1, "the kernel's SIGHUP to be taken")
+        os.kill(launcher, signal.SIGHUP)
+        wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") == 2, "the reload")
+        os.kill(launcher, signal.SIGTERM)
+        wait_until(lambda: self.manager.status() == START + RELOAD + START + STOP, lambda: str(self.manager))
 
 
 if __name__ == "__main__":
