@@ -88,6 +88,7 @@ struct Configuration
     ModulePolicy manager;                    ///< belay.yaml, `manager:`; user, groups and limits
     launcher::WatchdogPlan watchdog;         ///< belay.yaml, `watchdog:`
     bool from_database = false;              ///< the modules are those of the database
+    bool values_of_others = false;           ///< an overlay or a database that others than root may write had a say
     std::map<std::string, Origin> origins;   ///< "run_as_user", "<id>" and "<id>/capabilities/<index>"
 };
 
@@ -124,8 +125,14 @@ struct LoadOptions
 /// EVerest's directory, as `options` have it, if it is there.
 std::filesystem::path wanted_prefix(const LoadOptions& options);
 
+/// Why there is no configuration is in the diagnostics.
+struct Invalid
+{
+    bool by_root; ///< nobody else had a say: it stays so until root changes a file
+};
+
 /// Loads and validates everything. Every problem found is in `diagnostics`; nothing is returned if one is an error.
-std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagnostics);
+tl::expected<Configuration, Invalid> load(const LoadOptions& options, Diagnostics& diagnostics);
 
 /// Every manifest below the modules directory, defaults filled in: name → manifest (`--dumpmanifests`).
 std::optional<nlohmann::json> load_all_manifests(const LoadOptions& options, Diagnostics& diagnostics);

@@ -115,7 +115,7 @@ void publish_manifests(Workspace& work)
 
 } // namespace
 
-std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagnostics)
+tl::expected<Configuration, Invalid> load(const LoadOptions& options, Diagnostics& diagnostics)
 {
     Diagnostics found;
     auto work = make_workspace(options, found);
@@ -138,7 +138,7 @@ std::optional<Configuration> load(const LoadOptions& options, Diagnostics& diagn
     found.sort(work.result.settings.config_file.string());
     diagnostics.append(found); // what was there before is not this call's fault
     if (found.has_errors())
-        return std::nullopt;
+        return tl::unexpected(Invalid{!work.result.values_of_others});
     return std::move(work.result);
 }
 

@@ -133,6 +133,7 @@ void apply_overlay(Workspace& work)
         report_unusable(work, path);
         return;
     }
+    work.result.values_of_others = untrusted;
     if (untrusted)
         check_values_only(work, *overlay);
     else

@@ -130,6 +130,7 @@ bool apply_database(Workspace& work)
     if (!work.options.read_database)
         return false;
     const Location place{work.options.database, 0, 0, 0};
+    work.result.values_of_others = true;
     auto stored = work.options.read_database(work.result);
     if (!stored) {
         work.diagnostics.error(place, stored.error());

@@ -297,7 +297,7 @@ int main(int argc, char** argv)
             check(*configuration, options, std::move(diagnostics))); // to take it apart would be a tenth of the time
     print(diagnostics);
     if (!configuration)
-        return fail(options, {"the configuration is invalid: " + summary(diagnostics), true});
+        return fail(options, {"the configuration is invalid: " + summary(diagnostics), configuration.error().by_root});
     const auto code = start(*configuration, options, std::move(*fifo));
     return code ? *code : fail(options, code.error());
 }

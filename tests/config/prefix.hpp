@@ -39,7 +39,8 @@ public:
     }
 
     /// Writes `text` as the configuration and loads it; `options` but for the paths.
-    std::optional<belay::config::Configuration> load(const std::string& text, belay::config::LoadOptions options = {})
+    tl::expected<belay::config::Configuration, belay::config::Invalid> load(const std::string& text,
+                                                                            belay::config::LoadOptions options = {})
     {
         write("etc/everest/c.yaml", text);
         options.config = (path / "etc/everest/c.yaml").string();
@@ -47,7 +48,7 @@ public:
     }
 
     /// Loads `options.config`.
-    std::optional<belay::config::Configuration> load_as(belay::config::LoadOptions options)
+    tl::expected<belay::config::Configuration, belay::config::Invalid> load_as(belay::config::LoadOptions options)
     {
         options.prefix = path.string();
         diagnostics = {};

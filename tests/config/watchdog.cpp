@@ -15,11 +15,7 @@ const std::string text = "active_modules:\n  a:\n    module: Thing\n    config_m
 
 struct Loaded
 {
-    explicit Loaded(const std::string& belay_yaml)
-    {
-        prefix.write("etc/everest/belay.yaml", belay_yaml);
-        configuration = prefix.load(text);
-    }
+    explicit Loaded(const std::string& belay_yaml) : configuration(load(belay_yaml)) {}
 
     const launcher::WatchdogPlan& watchdog() const
     {
@@ -29,7 +25,14 @@ struct Loaded
     }
 
     Prefix prefix;
-    std::optional<Configuration> configuration;
+    tl::expected<Configuration, Invalid> configuration;
+
+private:
+    tl::expected<Configuration, Invalid> load(const std::string& belay_yaml)
+    {
+        prefix.write("etc/everest/belay.yaml", belay_yaml);
+        return prefix.load(text);
+    }
 };
 
 } // namespace

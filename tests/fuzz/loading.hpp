@@ -42,7 +42,7 @@ public:
     std::optional<nlohmann::json> database;
 
     /// A value or a reason, never both and never neither, and what is said of it is fit for a terminal.
-    std::optional<belay::config::Configuration> load()
+    tl::expected<belay::config::Configuration, belay::config::Invalid> load()
     {
         belay::config::LoadOptions options;
         options.config = (prefix_.path / main_file).string();

@@ -189,6 +189,18 @@ class Notify(harness.Case):
         self.check_end(CONFIGURATION_ERROR)
         self.assertEqual(self.texts(), ["STATUS=the configuration is invalid: 1 error"])
 
+    def test_a_wrong_value_of_others(self):
+        """Who may write the overlay cannot end the service for good."""
+        directory = self.prefix.configs / "user-config"
+        directory.mkdir()
+        os.chown(directory, self.everest.pw_uid, self.everest.pw_gid)
+        for text in ("active_modules: {x: {}}", "active_modules: {store: {config_module: {level: high}}}"):
+            with self.subTest(text=text):
+                (directory / "charger.yaml").write_text(text)
+                before = len(self.texts())
+                self.assertEqual(self.begin().wait(), 1)
+                self.assertEqual(self.texts(before), ["STATUS=the configuration is invalid: 1 error"])
+
     def test_a_user_that_is_missing(self):
         self.begin(belay="manager: {user: nobody-of-that-name}")
         self.check_end(CONFIGURATION_ERROR)
