@@ -4,6 +4,7 @@
 #include "launcher/children.hpp"
 #include "launcher/clock.hpp"
 #include "launcher/complaint.hpp"
+#include "launcher/errno_text.hpp"
 #include "launcher/journal.hpp"
 #include "launcher/leftovers.hpp"
 #include "launcher/signal_domain.hpp"
@@ -50,9 +51,10 @@ Launcher::Launcher(const LaunchPlan& plan, Equipment equipment)
       reload_(plan.invocation)
 {
     // A shell that executed bin/manager in its own place may have had children.
-    const auto inherited = list_children(children_);
-    spared_.assign(children_.begin(), children_.begin() + static_cast<std::ptrdiff_t>(inherited));
-    spared_.resize(inherited + supervising_children + modules_.size());
+    const auto earlier = list_children(children_);
+    spared_.assign(children_.begin(), children_.begin() + static_cast<std::ptrdiff_t>(earlier));
+    std::replace(spared_.begin(), spared_.end(), equipment_.manager, pid_t{0}); // not spared at the end
+    spared_.resize(earlier + supervising_children + modules_.size());
     children_.resize(spared_.size() + orphans_at_once);
     for (const auto& module : plan.modules)
         if (plan.journal_output)
@@ -74,9 +76,9 @@ int Launcher::run()
         signal_tree(i, SIGKILL);
     equipment_.record.settle(orderly_stop_factor * plan_.stop_timeout_ms);
     const auto reach = plan_.signal_domain && reaches_nobody_else() ? Reach::everybody : Reach::children;
-    const bool nobody_left = kill_leftovers(equipment_.signals.get(), timeout, reach);
+    const bool nobody_left = kill_leftovers(inherited(), timeout, reach);
     equipment_.control_groups.remove();
-    if (!nobody_left)
+    if (!nobody_left || told_to_stop_)
         reloads_ = false;
     end_feeding(nobody_left);
     equipment_.record.settle(orderly_stop_factor * plan_.stop_timeout_ms);
@@ -110,7 +112,7 @@ void Launcher::wait()
     const timespec timeout = to_timespec(until >= now && !unreaped_ ? until + 1 - now : 0);
     const bool endless = until + 1 == 0 && !unreaped_;
     if (::ppoll(polled_.data(), polled_.size(), endless ? nullptr : &timeout, nullptr) < 0)
-        return; // EINTR cannot happen with every handled signal blocked, and is harmless
+        return fail_to_wait(errno);
     for (std::size_t i = 0; i < modules_.size(); ++i) {
         const auto number = static_cast<std::uint32_t>(i);
         if (own(i)[0].revents != 0)
@@ -130,6 +132,15 @@ void Launcher::wait()
         reach_deadline();
     if (equipment_.feeding.missed(monotonic_ns()))
         miss_heartbeat();
+}
+
+/// EINTR follows SIGCONT, signal(7). Without this call nothing is noticed any more: better to end.
+void Launcher::fail_to_wait(int error)
+{
+    if (error == EINTR)
+        return;
+    complain("could not wait for %zu descriptors: %s; ending", polled_.size(), errno_text(error));
+    given_up_ = true;
 }
 
 void Launcher::read_signals()
@@ -196,9 +207,14 @@ void Launcher::manager_ended(const siginfo_t& info)
     lose_manager("ended");
 }
 
+std::span<pid_t> Launcher::inherited()
+{
+    return std::span{spared_}.first(spared_.size() - supervising_children - modules_.size());
+}
+
 void Launcher::kill_orphans()
 {
-    auto own = spared_.end() - static_cast<std::ptrdiff_t>(modules_.size() + supervising_children);
+    auto own = spared_.begin() + static_cast<std::ptrdiff_t>(inherited().size());
     *own++ = equipment_.manager;
     *own++ = reload_.judge_pid();
     *own++ = equipment_.record.writer();
@@ -271,7 +287,7 @@ void Launcher::resolve_start(std::uint32_t number)
     module.executed = status.kind == Status::Kind::executes && module.denied.watched() == filtered;
     if (!module.executed) {
         // It is on its way to _exit(2), or its listener was lost. Whoever is told may ask for another attempt at once.
-        ::kill(module.pid, SIGKILL);
+        signal_tree(number, SIGKILL);
         ::waitpid(std::exchange(module.pid, 0), nullptr, 0);
         module.pidfd.reset();
         module.denied.stop();

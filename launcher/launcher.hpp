@@ -91,6 +91,9 @@ private:
     void tell_all_ends();
     void manager_ended(const siginfo_t& info);
     void kill_orphans();
+    void fail_to_wait(int error);
+    /// Children of who executed bin/manager in its own place: they are none of ours.
+    std::span<pid_t> inherited();
 
     void dispatch(const Packet& packet);
     void start(const Packet& packet);

@@ -20,8 +20,9 @@ enum class Reach
     everybody, ///< kill(2) of -1, where nobody else can be reached (signal_domain.hpp)
 };
 
-/// Kills and reaps every child of this process, and as their subreaper all that their end leaves to it, until none is
-/// left or `timeout_ms` have passed. True if none is left. Expects SIGCHLD in `signal_descriptor`.
-bool kill_leftovers(int signal_descriptor, int timeout_ms, Reach reach) noexcept;
+/// Kills and reaps every child of this process but `spared`, and as their subreaper all that their end leaves to it,
+/// until none is left or `timeout_ms` have passed. True if none is left. Whoever of `spared` has ended becomes 0.
+/// Expects SIGCHLD to be blocked, and takes no other signal.
+bool kill_leftovers(std::span<pid_t> spared, int timeout_ms, Reach reach) noexcept;
 
 } // namespace belay::launcher

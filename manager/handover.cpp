@@ -132,6 +132,9 @@ tl::expected<void, std::string> hold_signals()
     for (const int number : forwarded)
         ::sigaddset(&waiting, number);
     ::sigaddset(&waiting, SIGCHLD);
+    // Whoever ignores them passes that on: ends of children would be hidden, and a judge would not be stopped in time.
+    for (const int number : {SIGCHLD, SIGALRM})
+        ::signal(number, SIG_DFL);
     if (::sigprocmask(SIG_BLOCK, &waiting, nullptr) != 0)
         return failure("block signals", errno);
     return {};
