@@ -3,11 +3,13 @@
 
 #include "config/keywords.hpp"
 
+#include <string_view>
+
 namespace belay::config {
 
 namespace {
 
-const nlohmann::json& at(const nlohmann::json& object, const std::string& key)
+const nlohmann::json& at(const nlohmann::json& object, std::string_view key)
 {
     static const nlohmann::json none;
     const auto found = object.is_object() ? object.find(key) : object.end();
