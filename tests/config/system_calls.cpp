@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <sstream>
+#include <string>
 
 #include <linux/capability.h>
 #include <sys/syscall.h>
@@ -23,7 +24,7 @@ using Names = std::set<std::string>;
 
 std::string output_of(const char* command)
 {
-    const std::unique_ptr<FILE, decltype(&::pclose)> pipe{::popen(command, "r"), ::pclose};
+    const std::unique_ptr<FILE, int (*)(FILE*)> pipe{::popen(command, "r"), ::pclose};
     REQUIRE(pipe);
     std::string text;
     for (int character = 0; (character = std::fgetc(pipe.get())) != EOF;)
@@ -79,9 +80,11 @@ belay::launcher::CapabilityMask every_capability()
 
 TEST_CASE("the groups of system calls are systemd's")
 {
-    // Every version adds calls; the table is that of Debian 12.
-    if (!output_of("systemd-analyze --version 2>/dev/null").starts_with("systemd 252 ")) {
-        WARN("skipped: needs systemd-analyze of systemd 252");
+    // The table is that of Debian 12, 252; every version adds calls.
+    const auto version = output_of("systemd-analyze --version 2>/dev/null");
+    const int number = version.starts_with("systemd ") ? std::stoi(version.substr(8)) : 0;
+    if (number < 252) {
+        WARN("skipped: needs systemd-analyze of systemd 252 or newer");
         return;
     }
     auto wanted = groups_of_systemd();
@@ -94,10 +97,12 @@ TEST_CASE("the groups of system calls are systemd's")
             CHECK(group.name == "@sandbox");
             continue;
         }
-        CHECK(members(group.members) == found->second);
+        const auto ours = members(group.members);
+        CHECK(std::includes(found->second.begin(), found->second.end(), ours.begin(), ours.end()));
+        CHECK((number > 252 || ours == found->second));
         wanted.erase(found);
     }
-    CHECK(wanted.empty());
+    CHECK((number > 252 || wanted.empty()));
 }
 
 TEST_CASE("groups contain groups, and each of them is known")
