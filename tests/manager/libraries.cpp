@@ -10,7 +10,7 @@
 #include <string_view>
 
 using namespace belay::manager;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 TEST_CASE("a library is loaded with all that is used of it")
 {
