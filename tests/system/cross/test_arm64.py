@@ -14,6 +14,7 @@ import unittest
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(SOURCE / "tests/system/booted"))
 
+import build_root  # noqa: E402
 import root_file_system  # noqa: E402
 
 PACKAGES = ["catch2", "ccache", "cmake", "crossbuild-essential-arm64", "dpkg-dev", "libcli11-dev", "libexpected-dev",
@@ -24,43 +25,16 @@ PACKAGES = ["catch2", "ccache", "cmake", "crossbuild-essential-arm64", "dpkg-dev
 UNIT_TESTS = ("test_config", "test_manager")
 LEFT_OUT = "'~JavaScript modules*'"  # there is no node in that root file system
 
-# Mounts that end with it; $1 the root, $2 the sources, $3 a directory for all that is written, $4 the objects' cache.
-INSIDE = """
-mkdir -p "$3/upper" "$3/work" "$3/root" "$4"
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$3/upper,workdir=$3/work" "$3/root"
-mkdir -p "$3/root/source" "$3/root/cache"
-cp -r "$2/." "$3/root/source"
-mount --bind "$4" "$3/root/cache"
-mount -t proc proc "$3/root/proc"
-mount --rbind /dev "$3/root/dev"
-exec chroot "$3/root" sh -euc "cd /source; $5"
-"""
-
 
 class Arm64(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.root = root_file_system.provide(PACKAGES, "amd64,arm64")
-        cls.scratch = pathlib.Path(tempfile.mkdtemp(prefix="belay-arm64-", dir="/tmp"))
-        cls.addClassCleanup(shutil.rmtree, cls.scratch)
-        cls.sources = cls.scratch / "sources"
-        shutil.copytree(SOURCE, cls.sources, ignore=shutil.ignore_patterns("build", ".git", ".cache", "__pycache__"))
-        cls.output = cls.scratch / "overlay"
-        cls.output.mkdir()
-        cls.inside(f"cmake --preset arm64 -D BUILD_TESTING=ON && cmake --build --preset arm64 --target manager launcher "
-                   f"help_files {' '.join(UNIT_TESTS)} && cpack --preset arm64")
-        cls.built = cls.output / "upper/source/build/arm64"
-
-    @classmethod
-    def inside(cls, command, minutes=25):
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "CCACHE_DIR": "/cache", "HOME": "/root"}
-        done = subprocess.run(["unshare", "--mount", "sh", "-euc", INSIDE, "sh", cls.root, cls.sources, cls.output,
-                               root_file_system.CACHE / "ccache-arm64", command], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment,
-                              timeout=60 * minutes)
-        if done.returncode != 0:
-            raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout[-20000:]}")
-        return done.stdout
+        cls.build = pathlib.Path(tempfile.mkdtemp(prefix="belay-arm64-", dir="/tmp"))
+        cls.addClassCleanup(shutil.rmtree, cls.build)
+        cls.root = build_root.BuildRoot(root_file_system.provide(PACKAGES, "amd64,arm64"), cls.build, "ccache-arm64")
+        cls.root.run(f"cmake --preset arm64 -D BUILD_TESTING=ON && cmake --build --preset arm64 --target manager launcher "
+                     f"help_files {' '.join(UNIT_TESTS)} && cpack --preset arm64", minutes=25)
+        cls.built = cls.build / "arm64"
 
     def test_the_programs_are_for_arm64(self):
         for name in ("bin/manager", "libexec/everest/launcher"):
@@ -84,8 +58,8 @@ class Arm64(unittest.TestCase):
         for name in UNIT_TESTS:
             with self.subTest(name):
                 [program] = [path for path in self.built.rglob(name) if path.is_file()]
-                inside = program.relative_to(self.output / "upper")
-                output = self.inside(f"qemu-aarch64-static -L / /{inside} {LEFT_OUT}", minutes=5)
+                inside = f"build/{program.relative_to(self.build)}"
+                output = self.root.run(f"qemu-aarch64-static -L / {inside} {LEFT_OUT}", minutes=5)
                 self.assertRegex(output, r"All tests passed \(\d+ assertions in \d+ test cases?\)")
 
 
