@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package and the example charger on a booted Debian."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -13,11 +14,11 @@ import unittest
 import container
 import root_file_system
 
-BUILD = pathlib.Path(os.environ["BELAY_BUILD_DIR"])
 PACKAGE_DIRECTORY = pathlib.Path(os.environ["BELAY_PACKAGE_DIR"])
 MODULES = {"auth", "car", "evse", "intruder", "meter", "pilot", "slac", "tokens"}
 CONFIG = "/etc/everest/default.yaml"
 POLICY = "/etc/everest/belay.yaml"
+INSTALLED = os.environ.get("BELAY_CHARGER_DIR")  # the example charger, if it was installed by the build already
 DROP_IN = "/etc/systemd/system/everest.service.d/test.conf"
 
 wait_until = container.wait_until
@@ -31,6 +32,18 @@ def package():
     return found[0]
 
 
+@contextlib.contextmanager
+def installed_charger():
+    """The directory that EVerest, as the example has it, is installed to."""
+    if INSTALLED:
+        yield pathlib.Path(INSTALLED)
+        return
+    with tempfile.TemporaryDirectory(prefix="belay-stage-") as directory:
+        subprocess.run(["cmake", "--install", os.environ["BELAY_BUILD_DIR"], "--component", "charger", "--prefix", directory],
+                       check=True, stdout=subprocess.DEVNULL)
+        yield pathlib.Path(directory)
+
+
 class Charger:
     """systemd with the broker; nothing is installed yet."""
 
@@ -42,10 +55,7 @@ class Charger:
 
     def lay_out(self):
         """EVerest, as the example has it, in /usr, with its configuration in /etc."""
-        with tempfile.TemporaryDirectory(prefix="belay-stage-") as directory:
-            stage = pathlib.Path(directory)
-            subprocess.run(["cmake", "--install", BUILD, "--component", "charger", "--prefix", stage], check=True,
-                           stdout=subprocess.DEVNULL)
+        with installed_charger() as stage:
             for name in ("lib", "libexec", "share"):
                 self.box.copy(stage / name, f"/usr/{name}")
             etc = stage / "etc/everest"

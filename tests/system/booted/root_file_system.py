@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian 12 as a directory: made once by mmdebstrap, and kept for later runs in BELAY_CACHE (/var/cache/belay), by the list
-of its packages. Whoever uses it puts an overlay above it, and leaves it as it is."""
+"""A release of Debian, BELAY_SUITE, as a directory: made once by mmdebstrap, and kept for later runs in BELAY_CACHE
+(/var/cache/belay), by the list of its packages. Whoever uses it puts an overlay above it, and leaves it as it is."""
 
 import fcntl
 import hashlib
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 
-SUITE = "bookworm"
+SUITE = os.environ.get("BELAY_SUITE", "bookworm")
 # What a charger has beside its manager. Python is for modules of the example charger.
 PACKAGES = ["dbus", "mosquitto", "procps", "python3", "python3-paho-mqtt", "systemd", "systemd-coredump", "systemd-sysv"]
 CACHE = pathlib.Path(os.environ.get("BELAY_CACHE", "/var/cache/belay"))
