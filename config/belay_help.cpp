@@ -105,7 +105,7 @@ constexpr std::array help{
     KeyHelp{"modules.limits.LimitFSIZE", "bytes:", "Size of a file that it writes."},
     KeyHelp{"modules.limits.LimitDATA", "bytes:", "Data segment."},
     KeyHelp{"modules.limits.LimitSTACK", "bytes:", "Stack."},
-    KeyHelp{"modules.limits.LimitCORE", "bytes:", "Core dump."},
+    KeyHelp{"modules.limits.LimitCORE", "bytes:", "Core dump. 0: none, and systemd-coredump gets none."},
     KeyHelp{"modules.limits.LimitRSS", "bytes:", "Has no effect on Linux."},
     KeyHelp{"modules.limits.LimitNOFILE", "number:", "Open files."},
     KeyHelp{"modules.limits.LimitAS", "bytes:", "Address space."},

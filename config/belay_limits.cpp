@@ -61,6 +61,14 @@ void report_value(Reading& reading, const Member& member, const char* hint)
     report_error(reading.diagnostics, member.value, '`' + member.key + "` is no valid limit", hint);
 }
 
+/// Whoever writes `LimitCORE: 0` means that there is no core, and not that a program gets it instead of a file.
+launcher::ResourceLimit limit_of(int resource, rlim_t soft, rlim_t hard)
+{
+    if (resource == RLIMIT_CORE && soft == 0)
+        return {resource, launcher::no_core, std::max(hard, launcher::no_core)};
+    return {resource, soft, hard};
+}
+
 void read_resource(Reading& reading, const Member& member, const ResourceName& known, Limits& limits)
 {
     const auto text = text_of(member.value);
@@ -72,7 +80,7 @@ void read_resource(Reading& reading, const Member& member, const ResourceName& k
                      known.bytes ? "write bytes, 16M, infinity, or \"soft:hard\" with soft not above hard"
                                  : "write a number, infinity, or \"soft:hard\" with soft not above hard");
     else
-        limits.resources[known.resource] = {known.resource, *soft, *hard};
+        limits.resources[known.resource] = limit_of(known.resource, *soft, *hard);
 }
 
 template <int least, int most, auto field>

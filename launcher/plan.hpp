@@ -40,6 +40,10 @@ struct ResourceLimit
     bool operator==(const ResourceLimit&) const = default;
 };
 
+/// A soft RLIMIT_CORE for no core at all. 0 would do for files only: what is piped to a program, such as
+/// systemd-coredump, has no limit (core(5)), but that Linux dumps nothing at a limit of exactly 1.
+constexpr rlim_t no_core = 1;
+
 /// What seccomp(2) refuses a process.
 enum class SystemCallPolicy : std::uint8_t
 {

@@ -21,9 +21,9 @@ bool is_switched_off(const launcher::ProcessPlan& plan)
 {
     for (const auto& limit : plan.limits)
         if (limit.resource == RLIMIT_CORE)
-            return limit.soft == 0;
+            return limit.soft <= launcher::no_core;
     rlimit own{};
-    return ::getrlimit(RLIMIT_CORE, &own) == 0 && own.rlim_cur == 0;
+    return ::getrlimit(RLIMIT_CORE, &own) == 0 && own.rlim_cur <= launcher::no_core;
 }
 
 std::string handler_of(std::string_view pattern)

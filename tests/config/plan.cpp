@@ -191,8 +191,11 @@ TEST_CASE("limits of belay.yaml reach the plan, the most specific ones")
     CHECK(limits("Thing: {limits: {LimitNOFILE: 64}}, a: {limits: {LimitNOFILE: 16}}") == files + "16:16 ");
     CHECK(limits("a: {capabilities: []}, Thing: {limits: {LimitNOFILE: 64}}") == files + "64:64 ");
     CHECK(limits("a: {limits: {LimitAS: 2G}}") == std::to_string(RLIMIT_AS) + "=2147483648:2147483648 ");
-    CHECK(limits("a: {limits: {LimitCORE: '0:infinity'}}") ==
-          std::to_string(RLIMIT_CORE) + "=0:" + std::to_string(RLIM_INFINITY) + ' ');
+    const auto core = std::to_string(RLIMIT_CORE) + '=';
+    CHECK(limits("a: {limits: {LimitCORE: '64K:infinity'}}") == core + "65536:" + std::to_string(RLIM_INFINITY) + ' ');
+    CHECK(limits("a: {limits: {LimitCORE: '0:infinity'}}") == core + "1:" + std::to_string(RLIM_INFINITY) + ' ');
+    CHECK(limits("a: {limits: {LimitCORE: 0}}") == core + "1:1 ");
+    CHECK(limits("a: {limits: {LimitNPROC: 0}}") == std::to_string(RLIMIT_NPROC) + "=0:0 ");
 }
 
 TEST_CASE("a standalone ProbeModule is not planned, another one has no program")

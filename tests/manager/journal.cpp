@@ -255,7 +255,7 @@ TEST_CASE("a core is named where it is")
     CHECK(explain_core(dumped, 4711, plan, "/var/crash/core.%p") == " (/var/crash/core.4711)");
     CHECK(explain_core(dumped, 4711, plan, "core.%e.%p") == " (/home/everest/core.%e.4711, see core(5))");
     CHECK(explain_core(dumped, 4711, plan, "").empty());
-    plan.limits = {{RLIMIT_CORE, 0, 0}};
+    plan.limits = {{RLIMIT_CORE, launcher::no_core, launcher::no_core}};
     CHECK(explain_core(SIGSEGV, 4711, plan, systemd) == ", no core: LimitCORE is 0");
     CHECK(explain_core(SIGKILL, 4711, plan, systemd).empty());
     CHECK(explain_core(3 << 8, 4711, plan, systemd).empty());
