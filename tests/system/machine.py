@@ -95,25 +95,40 @@ class Image:
             shutil.copy(files[name], target / f"{name}.ko")
         return [f"/lib/modules/{name}.ko" for name in order]
 
-    def boot(self, script, kernel, timeout, *devices, resets=False):
-        """What the machine wrote to its serial console. `devices`: qemu's arguments for more hardware. With `resets`
-        it boots again when it is reset; otherwise that is its end."""
-        self.write("script", script)
+    def pack(self):
+        """The initramfs."""
         initramfs = self.root.with_suffix(".cpio")
         names = subprocess.run(["find", ".", "-print0"], cwd=self.root, check=True, capture_output=True).stdout
         with open(initramfs, "wb") as file:
             subprocess.run(["cpio", "--null", "--create", "--format=newc", "--quiet", "--owner=0:0"], cwd=self.root,
                            check=True, input=names, stdout=file)
-        # Not KVM: where a machine is itself virtual, it may be there and not work.
-        command = [QEMU, "-machine", "pc", "-accel", "tcg", "-m", str(MEMORY_MB), "-nographic", "-nic", "none", *devices,
-                   *([] if resets else ["-no-reboot"]), "-kernel", kernel, "-initrd", initramfs, "-append",
-                   "console=ttyS0 loglevel=0 panic=-1"]
+        return initramfs
+
+    def boot(self, script, kernel, timeout, *devices, resets=False):
+        """What the machine wrote to its serial console. `devices`: qemu's arguments for more hardware. With `resets`
+        it boots again when it is reset; otherwise that is its end."""
+        self.write("script", script)
+        command = qemu(kernel, self.pack(), MEMORY_MB, "loglevel=0", *devices, *([] if resets else ["-no-reboot"]))
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   timeout=timeout, check=True)
         except subprocess.TimeoutExpired as late:
             raise AssertionError(f"the machine did not end within {timeout} s:\n{text_of(late.stdout)}") from None
         return text_of(done.stdout)
+
+
+def qemu(kernel, initramfs, memory_mb, parameters, *devices):
+    """The command that is a machine; `parameters`: the kernel's, as in bootparam(7)."""
+    # Not KVM: where a machine is itself virtual, it may be there and not work.
+    return [QEMU, "-machine", "pc", "-accel", "tcg", "-m", str(memory_mb), "-nographic", "-nic", "none", *devices,
+            "-kernel", kernel, "-initrd", initramfs, "-append", f"console=ttyS0 panic=-1 {parameters}"]
+
+
+def provide_kernel(flavour=None):
+    """The path of Debian's, in BELAY_KERNEL_CACHE; `flavour`: as `kernel` has it."""
+    cache = os.environ["BELAY_KERNEL_CACHE"]
+    arguments = [f"{cache}-{flavour}", flavour] if flavour else [cache]
+    return subprocess.run([HERE / "kernel", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def text_of(console):

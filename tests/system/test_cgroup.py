@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
@@ -95,8 +94,7 @@ class Cgroup(harness.unittest.TestCase):
         return image
 
     def test_limits(self):
-        kernel = subprocess.run([HERE / "kernel", os.environ["BELAY_KERNEL_CACHE"]], check=True, capture_output=True,
-                                text=True).stdout.strip()
+        kernel = machine.provide_kernel()
         with harness.tempfile.TemporaryDirectory(prefix="belay-machine-") as directory:
             console = self.build(pathlib.Path(directory)).boot(SCRIPT, kernel, PATIENCE)
         facts = {}

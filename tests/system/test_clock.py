@@ -2,10 +2,8 @@
 """A clock that jumps by years, as on a board without a battery when the network comes: nothing that waits for a time is
 early or late by it. Only an emulated machine has a clock that may be set."""
 
-import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
@@ -72,8 +70,7 @@ class Clock(harness.unittest.TestCase):
         self.assertLess(took, due + LATE_MS, console)
 
     def test_jumps(self):
-        kernel = subprocess.run([HERE / "kernel", os.environ["BELAY_KERNEL_CACHE"]], check=True, capture_output=True,
-                                text=True).stdout.strip()
+        kernel = machine.provide_kernel()
         with tempfile.TemporaryDirectory(prefix="belay-machine-") as directory:
             image = emulated_charger.build(pathlib.Path(directory), dict.fromkeys(POLICIES, "Thing"), POLICIES, BEHAVIOURS)
             console = image.boot(SCRIPT, kernel, PATIENCE)

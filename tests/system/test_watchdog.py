@@ -2,7 +2,6 @@
 """The hardware watchdog, in a machine that it really resets: each phase but the last ends with a reset, and the next one
 asks why there was one. A disk keeps the phase and the charger's record."""
 
-import os
 import pathlib
 import re
 import subprocess
@@ -239,8 +238,7 @@ class Watchdog(harness.unittest.TestCase):
         return "\n".join(re.findall(rf"^said {what} (.*)$", self.console, re.MULTILINE))
 
     def test_reset(self):
-        kernel = subprocess.run([HERE / "kernel", os.environ["BELAY_KERNEL_CACHE"] + "-amd64", "amd64"], check=True,
-                                capture_output=True, text=True).stdout.strip()
+        kernel = machine.provide_kernel("amd64")
         with harness.tempfile.TemporaryDirectory(prefix="belay-machine-") as directory:
             directory = pathlib.Path(directory)
             image = self.build(directory, kernel)
