@@ -2,6 +2,7 @@
 """The package and the example charger on a booted Debian."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -13,6 +14,7 @@ import unittest
 
 import container
 import root_file_system
+from box import Service, wait_until
 
 PACKAGE_DIRECTORY = pathlib.Path(os.environ["BELAY_PACKAGE_DIR"])
 MODULES = {"auth", "car", "evse", "intruder", "meter", "pilot", "slac", "tokens"}
@@ -20,8 +22,6 @@ CONFIG = "/etc/everest/default.yaml"
 POLICY = "/etc/everest/belay.yaml"
 INSTALLED = os.environ.get("BELAY_CHARGER_DIR")  # the example charger, if it was installed by the build already
 DROP_IN = "/etc/systemd/system/everest.service.d/test.conf"
-
-wait_until = container.wait_until
 
 
 def package():
@@ -44,24 +44,26 @@ def installed_charger():
         yield pathlib.Path(directory)
 
 
+def lay_out(root):
+    """EVerest, as the example has it, in usr of `root`, with its configuration in etc."""
+    with installed_charger() as stage:
+        for name in ("lib", "libexec", "share"):
+            shutil.copytree(stage / name, root / "usr" / name, dirs_exist_ok=True)
+        config = (stage / "etc/everest/config.yaml").read_text()
+        etc = root / "etc/everest"
+        etc.mkdir(parents=True, exist_ok=True)
+        (root / CONFIG.lstrip("/")).write_text(
+            re.sub(r"(mqtt_broker_socket_path:).*", r"\1 /run/mosquitto/mosquitto.sock", config))
+        shutil.copy(stage / "etc/everest/default_logging.cfg", etc)
+
+
 class Charger:
-    """systemd with the broker; nothing is installed yet."""
+    """What is installed in a box, or will be."""
 
-    def __init__(self):
-        self.package = package()
-        self.box = container.Container(root_file_system.provide_for(self.package))
-        self.everest = container.Service(self.box, "everest.service")
-        self.broker = container.Service(self.box, "mosquitto.service")
-
-    def lay_out(self):
-        """EVerest, as the example has it, in /usr, with its configuration in /etc."""
-        with installed_charger() as stage:
-            for name in ("lib", "libexec", "share"):
-                self.box.copy(stage / name, f"/usr/{name}")
-            etc = stage / "etc/everest"
-            config = (etc / "config.yaml").read_text()
-            self.box.write(CONFIG, re.sub(r"(mqtt_broker_socket_path:).*", r"\1 /run/mosquitto/mosquitto.sock", config))
-            self.box.write("/etc/everest/default_logging.cfg", (etc / "default_logging.cfg").read_text())
+    def __init__(self, box):
+        self.box = box
+        self.everest = Service(box, "everest.service")
+        self.broker = Service(box, "mosquitto.service")
 
     def set_up_broker(self):
         """As mosquitto.service.d/everest.conf of the package says."""
@@ -70,8 +72,8 @@ class Charger:
         self.broker.systemctl("restart")
 
     def install(self, file=None):
-        """dpkg's output."""
-        shutil.copy(file or self.package, self.box.path("/root/belay.deb"))
+        """dpkg's output; without a file, of `package()`."""
+        self.box.copy(file or package(), "/root/belay.deb")
         done = self.box.run("dpkg", "--force-confold", "--install", "/root/belay.deb")
         return done.stdout + done.stderr
 
@@ -98,6 +100,11 @@ class Charger:
         """Active, with all modules; `not_as`: the launcher of before."""
         wait_until(lambda: self.is_running() and self.everest.main_pid() != not_as, self.everest.describe)
 
+    def entries(self, *matches):
+        """Of this boot's journal."""
+        text = self.box.output("journalctl", "--boot", "--no-pager", "--output=json", "--all", *matches)
+        return [json.loads(line) for line in text.splitlines()]
+
     def alive(self, pids):
         """Those of `pids` that are there, and no zombies."""
         script = 'for pid; do grep -qs "^State:.[^ZX]" "/proc/$pid/status" && echo "$pid"; done; :'
@@ -111,13 +118,20 @@ class Case(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.charger = Charger()
-        cls.addClassCleanup(cls.charger.box.close)
+        cls.use(container.Container(root_file_system.provide_for(package())))
+
+    @classmethod
+    def use(cls, box):
+        cls.addClassCleanup(box.close)
+        cls.charger = Charger(box)
         cls.box, cls.everest, cls.broker = cls.charger.box, cls.charger.everest, cls.charger.broker
+
+    def wait_for_entries(self, *matches):
+        return wait_until(lambda: self.charger.entries(*matches), self.everest.describe)
 
     def rewrite(self, name, change):
         """Changes a file for the length of a test."""
-        text = self.box.path(name).read_text()
+        text = self.box.read(name)
         self.box.write(name, change(text))
         self.addCleanup(self.box.write, name, text)
 
@@ -128,7 +142,7 @@ class RunningCase(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.charger.lay_out()
+        lay_out(cls.box.path("/"))
         cls.charger.install()
         cls.charger.set_up_broker()
         cls.everest.systemctl("restart")  # it may not have noticed yet that its broker was restarted
@@ -139,6 +153,18 @@ class RunningCase(Case):
             self.everest.systemctl("restart")
             self.charger.wait_until_running()
 
+    def exhaust_memory_of_meter(self):
+        """Which may have 64 MB, and be started again: the kernel kills it, and nobody else."""
+        main, before = self.everest.main_pid(), self.charger.modules()
+        script = f'echo 0 >"$1"; echo {64 << 20} >"$1"'
+        self.box.run("sh", "-c", script, "sh", "/sys/fs/cgroup/system.slice/everest.service/meter.module/memory.max")
+        [crash] = self.wait_for_entries("EVEREST_EVENT=module_crashed", f"EVEREST_PID={before['meter']}")
+        self.assertIn(f"meter (pid {before['meter']}): ended: killed by the kernel: out of memory (memory.max 64M)",
+                      crash["MESSAGE"])
+        self.charger.wait_until_running()
+        self.assertEqual({**self.charger.modules(), "meter": before["meter"]}, before)
+        self.assertEqual(self.everest.main_pid(), main)
+
     def policy(self, text):
         """Adds to belay.yaml, for a test that starts the charger itself."""
         self.addCleanup(self.everest.systemctl, "restart")
@@ -147,7 +173,7 @@ class RunningCase(Case):
     def drop_in(self, *lines):
         self.box.write(DROP_IN, "\n".join(["[Service]", *lines, ""]))
         self.addCleanup(self.box.run, "systemctl", "daemon-reload")
-        self.addCleanup(self.box.path(DROP_IN).unlink, missing_ok=True)
+        self.addCleanup(self.box.remove, DROP_IN)
         self.box.run("systemctl", "daemon-reload")
 
 

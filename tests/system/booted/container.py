@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A booted Debian: systemd as process 1 in a container with a network, process ids and control groups (v2) of its own.
-
-Everything waits for a condition with a deadline. What runs inside ends with the container, and what it wrote goes.
-"""
+What runs inside ends with the container, and what it wrote goes."""
 
 import contextlib
 import os
@@ -10,17 +8,9 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import typing
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "integration"))
-
-import waiting  # noqa: E402
-
-PATIENCE = 60  # seconds; a wait that takes this long has failed
-CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root",
-         "DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
+from box import Box, CLEAN, wait_until
 
 # A control group of its own: without, all containers of this machine would share one. The overlay is mounted in a mount
 # namespace that ends with systemd-nspawn.
@@ -32,22 +22,13 @@ exec systemd-nspawn --directory="$2/root" --boot --register=no --keep-unit --pri
 """
 
 
-def wait_until(condition, what, timeout=PATIENCE):
-    """As waiting.wait_until(); to look takes a command inside."""
-    return waiting.wait_until(condition, what, timeout, pause=0.05)
-
-
 def control_groups():
     """Where cgroup v2 is mounted."""
     mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
     return pathlib.Path(next(target for _, target, kind, *_ in mounts if kind == "cgroup2"))
 
 
-class Failed(AssertionError):
-    """A command inside did not end with 0."""
-
-
-class Container:
+class Container(Box):
     def __init__(self, base):
         self._stack = contextlib.ExitStack()
         self._scratch = pathlib.Path(tempfile.mkdtemp(prefix="belay-booted-", dir="/tmp"))
@@ -69,7 +50,7 @@ class Container:
         self._leader = None
         try:
             self._leader = wait_until(self._find_leader, self.console)
-            wait_until(self._booted, self.console)
+            wait_until(self.is_booted, self.console)
         except BaseException:
             self.close()
             raise
@@ -87,12 +68,6 @@ class Container:
                 if pathlib.Path(f"/proc/{child}/comm").read_text() == "systemd\n":
                     return int(child)
         return None
-
-    def _booted(self):
-        state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
-        if state == "degraded":
-            raise AssertionError(self.run("systemctl", "--failed", "--no-legend").stdout + self.console())
-        return state == "running"
 
     def _end(self):
         """As the power button of a real one: process 1 kills all when it is killed."""
@@ -112,21 +87,20 @@ class Container:
     def close(self):
         self._stack.close()
 
-    def run(self, *command, check=True, timeout=PATIENCE, **options):
-        """Runs a command inside, as root; the result has stdout and stderr as text."""
-        done = subprocess.run(["nsenter", "--target", str(self._leader), "--all", "--", *command], check=False,
+    def execute(self, command, timeout):
+        return subprocess.run(["nsenter", "--target", str(self._leader), "--all", "--", *command], check=False,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", env=CLEAN,
-                              timeout=timeout, **options)
-        if check and done.returncode != 0:
-            raise Failed(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return done
-
-    def output(self, *command, **options):
-        return self.run(*command, **options).stdout.strip()
+                              timeout=timeout)
 
     def path(self, name):
         """A file inside, as seen from outside."""
         return pathlib.Path(f"/proc/{self._leader}/root") / str(name).lstrip("/")
+
+    def read(self, name):
+        return self.path(name).read_text()
+
+    def remove(self, name):
+        self.path(name).unlink(missing_ok=True)
 
     def write(self, name, text, mode=0o644):
         path = self.path(name)
@@ -135,62 +109,4 @@ class Container:
         path.chmod(mode)
 
     def copy(self, source, name):
-        """A file or a directory from outside; what is there stays."""
-        if pathlib.Path(source).is_dir():
-            shutil.copytree(source, self.path(name), dirs_exist_ok=True)
-        else:
-            shutil.copy(source, self.path(name))
-
-
-class Process(typing.NamedTuple):
-    group: str
-    arguments: str
-
-
-class Service:
-    """A unit inside."""
-
-    def __init__(self, container, name):
-        self._container = container
-        self.name = name
-
-    def show(self, *properties):
-        """systemctl show: name → value."""
-        text = self._container.output("systemctl", "show", f"--property={','.join(properties)}", self.name)
-        return dict(line.split("=", 1) for line in text.splitlines())
-
-    def get(self, one):
-        return self.show(one)[one]
-
-    def main_pid(self):
-        return int(self.get("MainPID"))
-
-    def systemctl(self, verb, **options):
-        return self._container.run("systemctl", verb, self.name, **options)
-
-    def wait_for(self, state, timeout=PATIENCE):
-        wait_until(lambda: self.get("ActiveState") == state, lambda: f"{self.name} {state}\n{self.describe()}", timeout)
-
-    def describe(self):
-        return (self._container.run("systemctl", "status", "--full", self.name, check=False).stdout +
-                self._container.run("journalctl", "--unit", self.name, "--no-pager", "--lines=60", check=False).stdout)
-
-    def journal(self, *options):
-        return self._container.output("journalctl", "--unit", self.name, "--no-pager", "--output=cat", *options)
-
-    def starts(self):
-        """How often systemd has said that it is started."""
-        return len(self._container.output("journalctl", "--no-pager", "--output=cat", f"UNIT={self.name}",
-                                          "MESSAGE_ID=39f53479d3a045ac8e11786248231fbf").splitlines())
-
-    def processes(self):
-        """All of its control group: pid inside → the group's path below its own, and the arguments."""
-        script = 'cd "/sys/fs/cgroup$1" && find . -name cgroup.procs | while read -r file; do ' \
-                 'while read -r pid; do printf "%s %s " "$pid" "${file%/cgroup.procs}"; ' \
-                 'tr "\\0" " " <"/proc/$pid/cmdline"; echo; done <"$file"; done'
-        group = self.get("ControlGroup")
-        if not group:
-            return {}
-        lines = self._container.output("sh", "-c", script, "sh", group, check=False).splitlines()
-        return {int(pid): Process(group.removeprefix("./"), arguments.strip())
-                for pid, group, arguments in (f"{line} ".split(" ", 2) for line in lines)}
+        shutil.copy(source, self.path(name))

@@ -8,7 +8,7 @@ import os
 import signal
 
 import charger
-import container
+from box import Service
 from charger import CONFIG, MODULES, wait_until
 from observer import Observer
 
@@ -267,17 +267,10 @@ class ControlGroups:
     def test_out_of_memory(self):
         controllers = self.box.path("/sys/fs/cgroup/cgroup.controllers").read_text().split()
         if "memory" not in controllers:
-            self.skipTest("this machine has no memory controller in cgroup v2; system.cgroup emulates one that has")
+            self.skipTest("this machine has no memory controller in cgroup v2; system.board emulates one that has")
         self.policy("modules: {meter: {limits: {MemoryMax: 64M}, restart: {policy: on-failure, delay: 1}}}")
         self.everest.systemctl("restart")
-        main, before = self.everest.main_pid(), self.charger.modules()
-        limit = self.box.path("/sys/fs/cgroup/system.slice/everest.service/meter.module/memory.max")
-        limit.write_text("0")
-        limit.write_text(str(64 << 20))
-        self.wait_to_be_said(f"meter (pid {before['meter']}): ended: killed by the kernel: out of memory (memory.max 64M)")
-        self.charger.wait_until_running()
-        self.assertEqual({**self.charger.modules(), "meter": before["meter"]}, before)
-        self.assertEqual(self.everest.main_pid(), main)
+        self.exhaust_memory_of_meter()
 
 
 class Twice:
@@ -296,7 +289,7 @@ class Twice:
     def test_as_a_service(self):
         """Which waits for the first one to end."""
         self.box.write("/etc/everest/second.yaml", self.box.path(CONFIG).read_text())
-        second = container.Service(self.box, SECOND)
+        second = Service(self.box, SECOND)
         self.addCleanup(self.everest.systemctl, "restart")
         self.addCleanup(second.systemctl, "stop")
         before = self.everest.processes()

@@ -60,7 +60,7 @@ class Installation(charger.Case):
         self.assertEqual(self.box.output("systemctl", "--failed", "--no-legend"), "")
 
     def run_a_charger(self):
-        self.charger.lay_out()
+        charger.lay_out(self.box.path("/"))
         self.charger.set_up_broker()
         self.everest.systemctl("start")
         self.charger.wait_until_running()
@@ -72,7 +72,7 @@ class Installation(charger.Case):
         self.rewrite(charger.POLICY, lambda text: text + CHANGE)
         before, starts = self.everest.main_pid(), self.everest.starts()
         with tempfile.TemporaryDirectory(prefix="belay-upgrade-") as directory:
-            output = self.charger.install(with_version(self.charger.package, "9.0-1", directory))
+            output = self.charger.install(with_version(charger.package(), "9.0-1", directory))
         self.assertIn("Unpacking belay (9.0-1) over", output)
         self.charger.wait_until_running(not_as=before)
         self.assertEqual(self.everest.starts(), starts + 1)
@@ -84,7 +84,7 @@ class Installation(charger.Case):
         self.everest.systemctl("disable")
         self.everest.systemctl("stop")
         with tempfile.TemporaryDirectory(prefix="belay-upgrade-") as directory:
-            self.charger.install(with_version(self.charger.package, "9.0-2", directory))
+            self.charger.install(with_version(charger.package(), "9.0-2", directory))
         self.assertEqual(self.everest.show("UnitFileState", "ActiveState"),
                          {"UnitFileState": "disabled", "ActiveState": "inactive"})
         self.everest.systemctl("enable")

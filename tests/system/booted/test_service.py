@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """everest.service on a booted Debian: it starts, is what it should be, comes back after whatever ends, and stops."""
 
-import json
 import signal
 
 import charger
@@ -111,20 +110,16 @@ class RunningService(charger.RunningCase):
         self.broker.systemctl("start")
         self.charger.wait_until_running(not_as=main)
 
-    def entries(self, *matches):
-        lines = self.box.output("journalctl", "--no-pager", "--output=json", *matches).splitlines()
-        return [json.loads(line) for line in lines]
-
     def test_the_journal_tells_modules_and_events_apart(self):
         pid = self.charger.modules()["slac"]
-        said = wait_until(lambda: self.entries("--identifier=slac", f"_PID={pid}"), self.everest.describe)
+        said = self.wait_for_entries("--identifier=slac", f"_PID={pid}")
         self.assertIn("raw packet socket on lo: open, I have CAP_NET_RAW", [entry["MESSAGE"] for entry in said])
         self.assertEqual({entry["_SYSTEMD_UNIT"] for entry in said}, {"everest.service"})
-        ids = {entry["MESSAGE_ID"] for entry in self.entries("EVEREST_MODULE=slac") if "MESSAGE_ID" in entry}
+        ids = {entry["MESSAGE_ID"] for entry in self.charger.entries("EVEREST_MODULE=slac") if "MESSAGE_ID" in entry}
         self.assertLessEqual({STARTED, READY}, ids)
         meter = self.charger.modules()["meter"]
         self.box.run("kill", f"-{KILL}", str(meter))
-        [crash] = wait_until(lambda: self.entries(f"MESSAGE_ID={CRASHED}", f"EVEREST_PID={meter}"), self.everest.describe)
+        [crash] = self.wait_for_entries(f"MESSAGE_ID={CRASHED}", f"EVEREST_PID={meter}")
         self.assertEqual((crash["EVEREST_MODULE"], crash["PRIORITY"]), ("meter", "3"))
         explained = self.box.output("journalctl", "--no-pager", "--catalog", f"MESSAGE_ID={CRASHED}", f"EVEREST_PID={meter}")
         self.assertIn("coredumpctl info", explained)
