@@ -5,8 +5,7 @@ import json
 import signal
 
 import charger
-import container
-from charger import wait_until
+from box import Service, wait_until
 
 SECOND = "everest@second.service"
 BUS = ("busctl", "get-property", "org.freedesktop.systemd1",
@@ -22,8 +21,8 @@ class RestartDelay(charger.RunningCase):
     def setUp(self):
         """A second charger for the same prefix, which is refused until there is room."""
         super().setUp()
-        self.box.write("/etc/everest/second.yaml", self.box.path(charger.CONFIG).read_text())
-        self.second = container.Service(self.box, SECOND)
+        self.box.write("/etc/everest/second.yaml", self.box.read(charger.CONFIG))
+        self.second = Service(self.box, SECOND)
         self.addCleanup(self.everest.systemctl, "restart")
         self.addCleanup(self.second.systemctl, "stop")
         self.first_delay, self.steps, self.last_delay = map(self.number,
