@@ -55,7 +55,7 @@ std::optional<int> whole_number(Reading& reading, const Member& member, int leas
 {
     const auto& value = member.value;
     if (value.is(Node::Kind::integer) && value.integer >= least && value.integer <= most)
-        return value.integer;
+        return static_cast<int>(value.integer);
     report_error(reading.diagnostics, value,
                  quoted(member) + " must be a whole number from " + std::to_string(least) + " to " +
                      std::to_string(most));
@@ -68,7 +68,7 @@ std::optional<std::chrono::milliseconds> seconds(Reading& reading, const Member&
     constexpr double longest = 86400;
     constexpr double ms_per_s = 1000;
     const auto& node = member.value;
-    const double given = node.is(Node::Kind::integer) ? node.integer : node.number;
+    const double given = node.is(Node::Kind::integer) ? static_cast<double>(node.integer) : node.number;
     const bool number = node.is(Node::Kind::integer) || node.is(Node::Kind::number);
     const double shortest = static_cast<double>(least.count()) / ms_per_s;
     if (number && given >= shortest && given <= longest)

@@ -203,7 +203,7 @@ void load_belay_yaml(Workspace& work)
     if (!entry_exists(path))
         return;
     Reading reading{work.diagnostics, "belay.yaml"};
-    if (const auto root = work.read(path))
+    if (const auto root = work.read(path, Dialect::strict))
         read_mapping(reading, *root, work, sections);
 }
 

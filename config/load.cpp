@@ -2,7 +2,6 @@
 #include "config/keywords.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
-#include "config/yaml.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -11,10 +10,10 @@ namespace belay::config {
 
 namespace fs = std::filesystem;
 
-std::optional<Node> Workspace::read(const fs::path& path)
+std::optional<Node> Workspace::read(const fs::path& path, Dialect dialect)
 {
     result.sources.insert(path);
-    return load_yaml(path, diagnostics);
+    return load_yaml(path, diagnostics, Links::followed, dialect);
 }
 
 bool Workspace::validate(const std::string& schema, Node& value, const std::string& what)

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +43,7 @@ struct Place
 
 struct Member;
 
-/// A YAML value that knows where it stands. Integers are 32 bits, as in EVerest.
+/// A YAML value that knows where it stands. How many bits an integer may have is the reader's to say.
 struct Node : Place
 {
     enum class Kind
@@ -58,7 +59,7 @@ struct Node : Place
 
     Kind kind = Kind::null;
     bool boolean = false;
-    int integer = 0;
+    std::int64_t integer = 0;
     double number = 0;
     std::string text;
     std::vector<Node> items;

@@ -25,6 +25,12 @@ bool is_integer(std::string_view text)
     return all_digits(without_sign(text));
 }
 
+bool has_leading_zero(std::string_view text)
+{
+    text = without_sign(text);
+    return text.size() > 1 && text.front() == '0';
+}
+
 bool is_float(std::string_view text)
 {
     text = without_sign(text);

@@ -9,6 +9,8 @@ namespace belay::config {
 
 /// 12, -12, +12, 010
 bool is_integer(std::string_view text);
+/// Of an integer: 010, -010
+bool has_leading_zero(std::string_view text);
 /// 1.5, .5, 5., 1e3
 bool is_float(std::string_view text);
 /// 0x10, 0o17, 0b1: EVerest reads them as 0.

@@ -43,7 +43,7 @@ private:
     static int count_of(const Node& requirement, const char* key)
     {
         const auto* node = requirement.find(key);
-        return node != nullptr && node->is(Node::Kind::integer) ? node->integer : 1;
+        return node != nullptr && node->is(Node::Kind::integer) ? static_cast<int>(node->integer) : 1;
     }
 
     void check_requirement(const std::string& id, const Node& entry, const std::string& name, const Node& requirement,

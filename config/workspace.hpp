@@ -4,6 +4,7 @@
 #include "config/configuration.hpp"
 #include "config/node.hpp"
 #include "config/schema.hpp"
+#include "config/yaml.hpp"
 
 #include <map>
 #include <memory>
@@ -38,7 +39,7 @@ struct Workspace
     Node module_policies; ///< belay.yaml, `modules:`
 
     /// Parses a file and records it as a source.
-    std::optional<Node> read(const std::filesystem::path& path);
+    std::optional<Node> read(const std::filesystem::path& path, Dialect dialect = Dialect::everest);
     /// Validates with the schema file called `schema`; true if there is no such schema (reported earlier).
     bool validate(const std::string& schema, Node& value, const std::string& what);
 };

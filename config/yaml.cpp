@@ -40,8 +40,8 @@ std::string text_of(const yaml_char_t* text)
 class TreeBuilder
 {
 public:
-    TreeBuilder(std::shared_ptr<const SourceFile> file, Diagnostics& diagnostics)
-        : file_(std::move(file)), diagnostics_(diagnostics)
+    TreeBuilder(std::shared_ptr<const SourceFile> file, Diagnostics& diagnostics, Dialect dialect)
+        : file_(std::move(file)), diagnostics_(diagnostics), dialect_(dialect)
     {}
 
     [[nodiscard]] Node take() { return std::move(root_); }
@@ -84,6 +84,15 @@ private:
         std::map<std::string, std::size_t, std::less<>> seen;
     };
 
+    /// `what` is wrong, or read as EVerest does: each dialect completes the sentence.
+    void report_quirk(const Place& place, std::string what, const char* strict, const char* everest, std::string hint)
+    {
+        if (dialect_ == Dialect::strict)
+            report_error(diagnostics_, place, std::move(what) + strict, std::move(hint));
+        else
+            report_warning(diagnostics_, place, std::move(what) + everest, std::move(hint));
+    }
+
     /// One file is one document: what stands after it would be ignored silently.
     void begin_document(const yaml_mark_t& mark)
     {
@@ -109,8 +118,8 @@ private:
             report_error(diagnostics_, node, "not valid YAML: the referenced anchor is not defined: " + name);
             throw Abandoned("anchor");
         }
-        report_warning(diagnostics_, node, "the alias `" + node.text + "` is not expanded: EVerest takes it as text",
-                       "write the value out");
+        report_quirk(node, "the alias `" + node.text + "` is not expanded: ", "this file has no anchors",
+                     "EVerest takes it as text", "write the value out");
         add(std::move(node));
     }
 
@@ -166,8 +175,8 @@ private:
             type_integer(node);
         } else if (is_prefixed_integer(node.text)) {
             node.kind = Node::Kind::integer;
-            report_warning(diagnostics_, node, "`" + node.text + "` is read as 0, as EVerest does",
-                           "write the number in decimal, or in quotes if it is text");
+            report_quirk(node, "`" + node.text + "` is ", "not a decimal number", "read as 0, as EVerest does",
+                         "write the number in decimal, or in quotes if it is text");
         } else if (is_float(node.text)) {
             node.kind = Node::Kind::number;
             const auto digits = node.text.front() == '+' ? node.text.substr(1) : node.text;
@@ -179,12 +188,18 @@ private:
 
     void type_integer(Node& node)
     {
+        const bool strict = dialect_ == Dialect::strict;
         node.kind = Node::Kind::integer;
         const auto digits = node.text.front() == '+' ? node.text.substr(1) : node.text;
         const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), node.integer);
-        if (code != std::errc{})
-            report_error(diagnostics_, node, "the integer `" + node.text + "` does not fit into 32 bits",
-                         "write it in quotes if it is text, or with a decimal point if it is a number");
+        if (code != std::errc{} || (!strict && !std::in_range<std::int32_t>(node.integer)))
+            report_error(diagnostics_, node,
+                         "the integer `" + node.text + "` does not fit into " + (strict ? "64" : "32") + " bits",
+                         strict ? "write a smaller one"
+                                : "write it in quotes if it is text, or with a decimal point if it is a number");
+        else if (strict && has_leading_zero(node.text))
+            report_error(diagnostics_, node, "`" + node.text + "` is octal to YAML 1.1, and decimal to YAML 1.2",
+                         "write it without the leading zero, or in quotes if it is text");
     }
 
     void open(Node&& node)
@@ -239,15 +254,18 @@ private:
     {
         auto [key, place] = std::move(*level.key);
         level.key.reset();
+        // An alias was reported.
+        if (dialect_ == Dialect::strict && key == "<<" && !value.text.starts_with('*'))
+            report_error(diagnostics_, place, "`<<` merges nothing: this file has no anchors", "write the keys out");
         auto* earlier = find_earlier(level, key);
         if (earlier == nullptr) {
             level.node.members.push_back({std::move(key), std::move(place), std::move(value)});
             return;
         }
-        report_warning(diagnostics_, place,
-                       "the key `" + key + "` stands twice, the first time in line " +
-                           std::to_string(earlier->key_place.line) + "; the last one counts",
-                       "remove one of them");
+        report_quirk(place,
+                     "the key `" + key + "` stands twice, the first time in line " +
+                         std::to_string(earlier->key_place.line),
+                     "", "; the last one counts", "remove one of them");
         earlier->key_place = std::move(place);
         earlier->value = std::move(value);
     }
@@ -270,6 +288,7 @@ private:
 
     std::shared_ptr<const SourceFile> file_;
     Diagnostics& diagnostics_;
+    Dialect dialect_;
     Node root_;
     std::vector<Level> levels_;
     std::size_t values_ = 0;
@@ -371,11 +390,11 @@ bool run_parser(const std::shared_ptr<const SourceFile>& file, TreeBuilder& buil
 
 } // namespace
 
-std::optional<Node> parse_yaml(std::string name, std::string text, Diagnostics& diagnostics)
+std::optional<Node> parse_yaml(std::string name, std::string text, Diagnostics& diagnostics, Dialect dialect)
 {
     const auto file = std::make_shared<const SourceFile>(std::move(name), std::move(text));
     Diagnostics found;
-    TreeBuilder builder{file, found};
+    TreeBuilder builder{file, found, dialect};
     const bool parsed = check_encoding(*file, found) && run_parser(file, builder, found);
     auto root = builder.take();
     if (!root.file) {
@@ -393,14 +412,14 @@ std::optional<Node> parse_yaml(std::string name, std::string text, Diagnostics& 
     return root;
 }
 
-std::optional<Node> load_yaml(const std::filesystem::path& path, Diagnostics& diagnostics, Links links)
+std::optional<Node> load_yaml(const std::filesystem::path& path, Diagnostics& diagnostics, Links links, Dialect dialect)
 {
     auto text = read_file(path, links);
     if (!text) {
         diagnostics.error({path.string(), 0, 0, 0}, "the file " + text.error());
         return std::nullopt;
     }
-    return parse_yaml(path.string(), std::move(*text), diagnostics);
+    return parse_yaml(path.string(), std::move(*text), diagnostics, dialect);
 }
 
 } // namespace belay::config

@@ -84,6 +84,8 @@ TEST_CASE("priorities and control groups by systemd's names")
                                                                  {"memory.max", "67108864"},
                                                                  {"pids.max", "20"},
                                                                  {"memory.oom.group", "1"}});
+    CHECK(Planned{modules("limits: {MemoryMax: 4294967296}")}.module().cgroup.at(0) ==
+          launcher::CgroupSetting{"memory.max", "4294967296"});
     CHECK(Planned{modules("limits: {IOSchedulingPriority: 2}")}.module().priorities.io ==
           io_priority(io_best_effort, 2));
 }
@@ -281,6 +283,23 @@ TEST_CASE("a mistake in belay.yaml is named with its line, and nothing is loaded
         CHECK_FALSE(prefix.load(text));
         CHECK_THAT(prefix.text(), Catch::Contains(message) && Catch::Contains("belay.yaml:2:"));
     }
+}
+
+TEST_CASE("no restriction is lost to a key that stands twice")
+{
+    Prefix prefix;
+    for (const auto* twice : {"modules:\n  '*': {capabilities: []}\n  \"*\": {limits: {Nice: 1}}\n",
+                              "modules: {'*': {capabilities: []}}\nbroker: {}\nmodules: {}\n"}) {
+        prefix.write("etc/everest/belay.yaml", twice);
+        CHECK_FALSE(prefix.load(text));
+        CHECK_THAT(prefix.text(),
+                   Catch::Contains("belay.yaml:3:") && Catch::Contains("stands twice, the first time in line"));
+    }
+    // Whereas EVerest's own files are read as it does.
+    prefix.write("etc/everest/belay.yaml", "");
+    CHECK(prefix.load(text + "settings: {run_as_user: daemon}\n"));
+    CHECK_THAT(prefix.text(), Catch::Contains("warning: the key `settings` stands twice") &&
+                                  Catch::Contains("in line 1; the last one counts"));
 }
 
 TEST_CASE("what this machine does not have is named with its line")

@@ -196,6 +196,7 @@ TEST_CASE("limits of belay.yaml reach the plan, the most specific ones")
     CHECK(limits("a: {limits: {LimitCORE: '0:infinity'}}") == core + "1:" + std::to_string(RLIM_INFINITY) + ' ');
     CHECK(limits("a: {limits: {LimitCORE: 0}}") == core + "1:1 ");
     CHECK(limits("a: {limits: {LimitNPROC: 0}}") == std::to_string(RLIMIT_NPROC) + "=0:0 ");
+    CHECK(limits("a: {limits: {LimitFSIZE: 2147483648}}") == std::to_string(RLIMIT_FSIZE) + "=2147483648:2147483648 ");
 }
 
 TEST_CASE("a standalone ProbeModule is not planned, another one has no program")

@@ -6,7 +6,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <cstdint>
 #include <fstream>
+#include <limits>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,6 +70,42 @@ TEST_CASE("quirks are warnings")
     CHECK(to_json(*node) == nlohmann::json{{"a", 2}, {"b", "*x"}});
     REQUIRE(diagnostics.all().size() == 2);
     CHECK(diagnostics.all()[0].location.line == 2);
+}
+
+TEST_CASE("a strict reader refuses what can be taken in two ways, and reads whole numbers of 64 bits")
+{
+    const auto read = [](const std::string& text, Diagnostics& diagnostics) {
+        return parse_yaml("t.yaml", text, diagnostics, Dialect::strict);
+    };
+    const std::vector<std::tuple<std::string, int, std::string>> mistakes{
+        {"a: 1\nb: 2\na: 3\n", 3, "the key `a` stands twice, the first time in line 1\n"},
+        {"a: &x 1\nb: *x\n", 2, "the alias `*x` is not expanded: this file has no anchors"},
+        {"a: &x {c: 1}\nb:\n  <<: *x\n", 3, "the alias `*x` is not expanded"},
+        {"b:\n  <<: {c: 1}\n", 2, "`<<` merges nothing: this file has no anchors"},
+        {"a: 0x10\n", 1, "`0x10` is not a decimal number"},
+        {"a: 0o17\n", 1, "write the number in decimal, or in quotes"},
+        {"a: 010\n", 1, "`010` is octal to YAML 1.1, and decimal to YAML 1.2"},
+        {"a: -010\n", 1, "without the leading zero"},
+        {"a: 9223372036854775808\n", 1, "does not fit into 64 bits"},
+    };
+    for (const auto& [text, line, message] : mistakes) {
+        INFO(text);
+        Diagnostics diagnostics;
+        CHECK_FALSE(read(text, diagnostics));
+        REQUIRE(diagnostics.all().size() == 1);
+        CHECK(diagnostics.all()[0].location.line == line);
+        CHECK_THAT(render(diagnostics.all()[0], false), Catch::Contains(message));
+    }
+    Diagnostics diagnostics;
+    const auto node = read("{a: 2147483648, b: -9223372036854775808, c: 0, d: -0, e: '010', f: 0.5}", diagnostics);
+    REQUIRE(node);
+    CHECK(diagnostics.all().empty());
+    CHECK(to_json(*node) == nlohmann::json{{"a", 2147483648},
+                                           {"b", std::numeric_limits<std::int64_t>::min()},
+                                           {"c", 0},
+                                           {"d", 0},
+                                           {"e", "010"},
+                                           {"f", 0.5}});
 }
 
 TEST_CASE("bad text is refused")
