@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A value is: mapping; boolean; seconds; timeout, seconds from 0.1; user; name; device, a path below /dev; names,
-// paths, ports, capabilities (lists of them); 0..9, a whole number, and [0..9], a list of them; a|b, one of these
-// words; number, bytes (which may end in K, M, G, T), either or "infinity", and with `:` the pair soft:hard; percent.
+// A value is: mapping; variables, a mapping of names to texts; boolean; seconds; timeout, seconds from 0.1; user; name;
+// device, a path below /dev; names, paths, ports, capabilities (lists of them); 0..9, a whole number, and [0..9], a
+// list of them; a|b, one of these words; number, bytes (which may end in K, M, G, T), either or "infinity", and with
+// `:` the pair soft:hard; percent.
 #include "config/belay_help.hpp"
 
 #include <array>
@@ -39,6 +40,18 @@ constexpr std::array help{
             "this key, what is asked for is granted."},
     KeyHelp{"modules.user", "user", "Instead of `run_as_user`. `dynamic`: an id that nobody else has, for this run."},
     KeyHelp{"modules.groups", "names", "Groups beside those of its user."},
+
+    KeyHelp{
+        "modules.environment", "variables",
+        "Variables of its environment, as systemd's Environment=. Beside them it has of the manager's LANG, LC_*, TZ, "
+        "TERM, NO_COLOR, MQTT_SERVER_ADDRESS and MQTT_SERVER_PORT; of its user HOME, USER, LOGNAME and SHELL; a PATH "
+        "of the system's directories; and EV_* if it is a script. Only one that has neither a user nor capabilities "
+        "of its own also has the caller's PATH, TMPDIR, XDG_RUNTIME_DIR, LD_LIBRARY_PATH, PYTHONPATH, NODE_PATH and "
+        "VIRTUAL_ENV. What LD_PRELOAD, LD_LIBRARY_PATH, PATH, PYTHONPATH or NODE_PATH lead to runs with all that "
+        "the module may do: let nobody else write there."},
+    KeyHelp{"modules.pass_environment", "names",
+            "Variables that it gets from the manager's environment, as systemd's PassEnvironment=. One that is not set "
+            "there is left out, and one that `environment` has is not taken from there."},
 
     KeyHelp{"modules.restart", "mapping", "What happens when it has ended, or was not ready in time."},
     KeyHelp{"modules.restart.policy", "never|on-failure|always",

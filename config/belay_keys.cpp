@@ -85,9 +85,14 @@ void read_seconds(Reading& reading, const Member& member, std::chrono::milliseco
     value = seconds(reading, member).value_or(value);
 }
 
+Origin origin_of(const Place& place)
+{
+    return {location_of(place), place.file ? place.file->line(place.line) : std::string{}};
+}
+
 Named named(const Node& node)
 {
-    return {node.text, {location_of(node), node.file ? node.file->line(node.line) : std::string{}}};
+    return {node.text, origin_of(node)};
 }
 
 void read_names(Reading& reading, const Member& member, std::vector<Named>& values)

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -100,9 +101,12 @@ void read_names(Reading& reading, const Member& member, std::vector<Named>& valu
 /// Absolute paths without `..`.
 void read_paths(Reading& reading, const Member& member, std::vector<Named>& values);
 void read_ports(Reading& reading, const Member& member, std::vector<std::uint16_t>& values);
+Origin origin_of(const Place& place);
 Named named(const Node& node);
 
-// belay_limits.cpp, belay_restart.cpp, belay_sandbox.cpp, belay_watchdog.cpp
+// belay_environment.cpp, belay_limits.cpp, belay_restart.cpp, belay_sandbox.cpp, belay_watchdog.cpp
+void read_environment(Reading& reading, const Member& member, std::map<std::string, std::string>& variables);
+void read_variable_names(Reading& reading, const Member& member, std::vector<std::string>& variables);
 void read_limits(Reading& reading, const Member& member, Limits& limits);
 void read_restart(Reading& reading, const Member& member, RestartPolicy& policy);
 void read_sandbox(Reading& reading, const Member& member, Sandbox& sandbox);

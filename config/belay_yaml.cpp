@@ -67,9 +67,13 @@ constexpr ModuleKey limits_key{"limits",
 
 constexpr std::array module_keys{
     ModuleKey{"capabilities", read_capabilities},
+    ModuleKey{"environment",
+              [](auto& reading, auto& member, auto& to) { read_environment(reading, member, to.environment); }},
     groups_key,
     limits_key,
     ModuleKey{"liveness", [](auto& reading, auto& member, auto& to) { read_liveness(reading, member, to.liveness); }},
+    ModuleKey{"pass_environment",
+              [](auto& reading, auto& member, auto& to) { read_variable_names(reading, member, to.pass_environment); }},
     ModuleKey{"restart", [](auto& reading, auto& member, auto& to) { read_restart(reading, member, to.restart); }},
     ModuleKey{"startup", // systemd's TimeoutStartSec=
               [](auto& reading, auto& member, auto& to) {

@@ -116,6 +116,8 @@ struct ModulePolicy
     std::optional<std::vector<std::string>> capabilities; ///< the most it may ever have
     std::optional<Named> user;                            ///< instead of `run_as_user`; `dynamic`: an unused id
     std::vector<Named> groups;                            ///< added to its user's
+    std::map<std::string, std::string> environment;       ///< environ(7)
+    std::vector<std::string> pass_environment;            ///< variables that it gets from the manager's environment
     Limits limits;
     Sandbox sandbox;
     RestartPolicy restart;

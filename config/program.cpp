@@ -62,6 +62,17 @@ void add_script_environment(const Configuration& configuration, const Module& mo
         environment["EV_VALIDATE_SCHEMA"] = "1";
 }
 
+/// belay.yaml's, as systemd's PassEnvironment= and Environment=: what is given here goes before what is passed on, and
+/// what the manager does not have is not passed on.
+void add_own_environment(const ModulePolicy& policy, const PlanOptions& options, Environment& environment)
+{
+    for (const auto& name : policy.pass_environment)
+        if (const auto found = options.environment.find(name); found != options.environment.end())
+            environment[name] = found->second;
+    for (const auto& [name, value] : policy.environment)
+        environment[name] = value;
+}
+
 /// Where the installation keeps its libraries: GNU's directory variables know three places.
 std::string library_directory(const Configuration& configuration, const char* name)
 {
@@ -154,6 +165,7 @@ tl::expected<void, NoProgram> choose_program(const Configuration& configuration,
     auto environment = base_environment(options, guarded);
     for (const auto& entry : process.environment)
         environment[entry.substr(0, entry.find('='))] = entry.substr(entry.find('=') + 1);
+    add_own_environment(module.policy, options, environment);
     const auto exists = [](const fs::path& path) {
         std::error_code error;
         return fs::is_regular_file(path, error);

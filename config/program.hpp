@@ -13,7 +13,7 @@ struct NoProgram
 
 /// Fills in program, arguments and environment of one module (everest-docs/wire-protocol.md §2). `guarded`: it has
 /// another user or capabilities, so that the dynamic linker and the interpreters must not be steered from outside:
-/// nothing of the caller's environment but locale, terminal and broker address is passed on.
+/// nothing of the caller's environment but locale, terminal, broker address and what belay.yaml names is passed on.
 tl::expected<void, NoProgram> choose_program(const Configuration& configuration, const Module& module,
                                              const PlanOptions& options, bool guarded, launcher::ProcessPlan& process);
 

@@ -22,6 +22,7 @@ struct Name
 
 constexpr std::array names{
     Name{"mapping", Kind::mapping, "mapping"},
+    Name{"variables", Kind::variables, "mapping of names to texts"},
     Name{"boolean", Kind::boolean, "`true` or `false`"},
     Name{"seconds", Kind::seconds, "seconds"},
     Name{"timeout", Kind::timeout, "seconds, from 0.1"},

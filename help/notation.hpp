@@ -17,6 +17,7 @@ struct Notation
     enum class Kind : std::uint8_t
     {
         mapping,
+        variables,
         boolean,
         seconds,
         timeout,

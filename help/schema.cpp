@@ -53,6 +53,10 @@ Json value_of(const Notation& value)
     switch (value.kind) {
     case Kind::mapping:
         return mapping();
+    case Kind::variables:
+        return {{"type", "object"},
+                {"propertyNames", {{"pattern", "^[A-Za-z_][A-Za-z0-9_]*$"}}},
+                {"additionalProperties", {{"type", {"string", "number", "boolean"}}}}};
     case Kind::boolean:
         return {{"type", "boolean"}};
     case Kind::seconds:

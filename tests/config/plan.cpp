@@ -44,6 +44,36 @@ TEST_CASE("a script is planned by its interpreter and the environment is built f
     CHECK(plan->manager.id == "manager");
 }
 
+TEST_CASE("belay.yaml adds variables and passes on the manager's, also to a module with privileges")
+{
+    Prefix prefix;
+    PlanOptions options;
+    options.root = true;
+    options.held = ~launcher::CapabilityMask{0};
+    options.environment = {{"PATH", "/nowhere"},          {"HTTPS_PROXY", "passed on"}, {"SSL_CERT_FILE", "/etc/cert"},
+                           {"ASAN_OPTIONS", "not named"}, {"PYTHONPATH", "/mine"},      {"LANG", "C"}};
+    prefix.write("etc/everest/belay.yaml", "modules:\n"
+                                           "  '*':\n"
+                                           "    environment: {A: of all, B: of all, HTTPS_PROXY: given}\n"
+                                           "    pass_environment: [PATH]\n"
+                                           "  Thing: {environment: {B: '', C: 0.50, D: true, PYTHONPATH: /lib/more}}\n"
+                                           "  a: {pass_environment: [SSL_CERT_FILE, NOT_SET, HTTPS_PROXY]}\n");
+    std::filesystem::remove(prefix.path / "libexec/everest/modules/Thing/Thing");
+    prefix.write("libexec/everest/modules/Thing/module.py", "");
+    const auto plan = plan_of(prefix, base + "    capabilities: [CAP_NET_RAW]\n", options);
+    INFO(prefix.text());
+    REQUIRE(plan);
+    std::vector<std::string> found;
+    for (const auto& entry : plan->modules.at(0).environment)
+        if (!entry.starts_with("EV_"))
+            found.push_back(entry);
+    CHECK(found == std::vector<std::string>{
+                       "A=of all", "B=", "C=0.50", "D=true", "HTTPS_PROXY=given", "LANG=C",
+                       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONNOUSERSITE=1",
+                       "PYTHONPATH=" + (prefix.path / "lib/everest/everestpy").string() + ":/lib/more",
+                       "SSL_CERT_FILE=/etc/cert"});
+}
+
 TEST_CASE("capabilities are granted exactly or refused")
 {
     Prefix prefix;

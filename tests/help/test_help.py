@@ -114,6 +114,8 @@ def samples(schema):
     if kind == "array":
         good, bad = samples(schema["items"])
         return [good[:1]], ["nonsense"] + [[one] for one in bad]
+    if "propertyNames" in schema:
+        return [{}, {"A_1": "", "b": 1, "C": True}], [5, ["A=1"], {"1": "x"}, {"A-B": "x"}, {"A": None}, {"A": []}]
     if kind == "object":
         return [{}], [5, {"nonsense": 1}]
     return {"^/": (["/dev/null"], ["relative", 5]), "^/dev/": (["/dev/watchdog0"], ["/etc/passwd", 5]), ".": (["tty"], [5]), "^CAP_[A-Z_]+$": (["CAP_NET_RAW"], ["net_raw", 5]),
