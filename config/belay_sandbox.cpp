@@ -78,7 +78,10 @@ constexpr std::array keys{
                [](auto& reading, auto& member, auto& to) { read_boolean(reading, member, to.protect_system); }},
     SandboxKey{"devices", read_devices},
     SandboxKey{"network",
-               [](auto& reading, auto& member, auto& to) { read_choice(reading, member, networks, to.network); }},
+               [](auto& reading, auto& member, auto& to) {
+                   read_choice(reading, member, networks, to.network);
+                   to.network_origin = origin_of(member.value);
+               }},
 };
 
 } // namespace

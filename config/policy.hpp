@@ -91,6 +91,7 @@ struct Sandbox
     bool protect_system = false;               ///< the system is read-only, as with systemd's ProtectSystem=strict
     std::optional<std::vector<Named>> devices; ///< none but these, and those that every program may expect
     launcher::Network network = launcher::Network::host;
+    Origin network_origin; ///< where that stands
 };
 
 /// setrlimit(2), sched(7), cgroups(7).

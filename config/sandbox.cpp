@@ -199,9 +199,11 @@ private:
         using Kind = launcher::MountStep::Kind;
         process_.network = sandbox_.network;
         if (sandbox_.network != launcher::Network::host && configuration_.settings.broker.socket_path.empty())
-            report(Severity::error, {},
-                   "module `" + module_.id + "` has no `network`, and so cannot reach the broker by TCP",
-                   "set `mqtt_broker_socket_path`, or remove `network`");
+            report(Severity::error, sandbox_.network_origin,
+                   "module `" + module_.id +
+                       "` has `network: " + (sandbox_.network == launcher::Network::loopback ? "loopback" : "off") +
+                       "`, and so cannot reach the broker by TCP",
+                   "set `mqtt_broker_socket_path` under `settings`, or write `network: host`");
         if (sandbox_.protect_system) {
             process_.mounts.push_back({Kind::read_only, "/", {}});
             for (const auto* place : {"/proc", "/dev"})

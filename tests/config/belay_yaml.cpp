@@ -329,5 +329,8 @@ TEST_CASE("what this machine does not have is named with its line")
                     "settings: {run_as_user: daemon}\nactive_modules:\n  a:\n    module: Thing\n    "
                     "config_module: {level: 2}\n"};
     CHECK_FALSE(network.plan);
-    CHECK_THAT(network.prefix.text(), Catch::Contains("cannot reach the broker by TCP"));
+    CHECK_THAT(network.prefix.text(),
+               Catch::Contains(
+                   "belay.yaml:1:34: error: module `a` has `network: off`, and so cannot reach the broker by TCP") &&
+                   Catch::Contains("or write `network: host`"));
 }
