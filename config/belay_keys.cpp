@@ -15,14 +15,24 @@ std::string quoted(const Member& member)
     return '`' + member.key + '`';
 }
 
-bool is_list(Reading& reading, const Member& member)
+} // namespace
+
+bool is_list(Reading& reading, const Member& member, const std::string& example)
 {
-    if (!member.value.is(Node::Kind::sequence))
-        report_error(reading.diagnostics, member.value, quoted(member) + " must be a list", "write [] for none");
-    return member.value.is(Node::Kind::sequence);
+    const auto& value = member.value;
+    const bool one = !value.text.empty(); // what has a text is neither a list nor a mapping
+    if (!value.is(Node::Kind::sequence))
+        report_error(reading.diagnostics, value, quoted(member) + " must be a list",
+                     "write " + (one ? '[' + value.text + ']' : example));
+    return value.is(Node::Kind::sequence);
 }
 
-} // namespace
+std::string example_of(const Member& member, const std::string& key, const std::string& number)
+{
+    const auto& value = member.value;
+    const bool given = value.is(Node::Kind::integer) || value.is(Node::Kind::number);
+    return member.key + ": {" + key + ": " + (given ? value.text : number) + '}';
+}
 
 bool is_mapping(Reading& reading, const Member& member, const std::string& example)
 {

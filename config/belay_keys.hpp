@@ -30,6 +30,8 @@ struct Key
     void (*read)(Reading&, const Member&, Target&);
 };
 
+/// False with a diagnostic if `member` is no list; `example`: what to write unless one value is given.
+bool is_list(Reading& reading, const Member& member, const std::string& example = "[] for none");
 /// False with a diagnostic if `member` is no mapping; `example`: what to write.
 bool is_mapping(Reading& reading, const Member& member, const std::string& example = {});
 void report_unknown_key(Reading& reading, const Member& member, const std::vector<std::string>& names);
@@ -57,12 +59,13 @@ void read_mapping(Reading& reading, const Member& member, Target& target, const 
         read_mapping(reading, member.value, target, keys);
 }
 
-template <typename Target, std::size_t count>
-std::vector<std::string> names_of(const std::array<Key<Target>, count>& keys)
+/// Of keys or choices.
+template <typename Item, std::size_t count>
+std::vector<std::string> names_of(const std::array<Item, count>& items)
 {
     std::vector<std::string> names;
-    for (const auto& key : keys)
-        names.emplace_back(key.name);
+    for (const auto& item : items)
+        names.emplace_back(item.name);
     return names;
 }
 
@@ -73,21 +76,21 @@ struct Choice
     Value value;
 };
 
+/// "timeout: {delay: 5}", with the number that was given in place of the mapping, or else with `number`.
+std::string example_of(const Member& member, const std::string& key, const std::string& number);
+
 void report_choices(Reading& reading, const Member& member, const std::vector<std::string>& names);
 
 /// One of a few words; an unquoted `off` is one, too.
 template <typename Value, std::size_t count>
 void read_choice(Reading& reading, const Member& member, const std::array<Choice<Value>, count>& choices, Value& value)
 {
-    std::vector<std::string> names;
-    for (const auto& choice : choices) {
+    for (const auto& choice : choices)
         if (member.value.is(Node::Kind::string) && member.value.text == choice.name) {
             value = choice.value;
             return;
         }
-        names.emplace_back(choice.name);
-    }
-    report_choices(reading, member, names);
+    report_choices(reading, member, names_of(choices));
 }
 
 void read_boolean(Reading& reading, const Member& member, bool& value);

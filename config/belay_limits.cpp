@@ -118,9 +118,10 @@ void read_io_priority(Reading& reading, const Member& member, Limits& limits)
 
 void read_processors(Reading& reading, const Member& member, Limits& limits)
 {
-    if (!member.value.is(Node::Kind::sequence) || member.value.items.empty())
-        return report_error(reading.diagnostics, member.value, "`CPUAffinity` must be a list of processors",
-                            "write [0, 1]");
+    if (!is_list(reading, member, "[0, 1]"))
+        return;
+    if (member.value.items.empty())
+        return report_error(reading.diagnostics, member.value, "`CPUAffinity` must have a processor", "write [0, 1]");
     limits.priorities.cpus.clear();
     for (const auto& item : member.value.items)
         if (const auto cpu = whole_number(reading, {member.key, member.key_place, item}, 0, CPU_SETSIZE - 1))

@@ -17,8 +17,7 @@ constexpr std::array scopes{Choice<Scope>{"module", Scope::module}, Choice<Scope
 void read_exit_status(Reading& reading, const Member& member, RestartPolicy& policy)
 {
     constexpr int most = 255;
-    if (!member.value.is(Node::Kind::sequence))
-        report_error(reading.diagnostics, member.value, "`success_exit_status` must be a list", "write [3]");
+    is_list(reading, member, "[3]");
     for (const auto& item : member.value.items)
         if (const auto status = whole_number(reading, {member.key, member.key_place, item}, 0, most))
             policy.success_exit_status.insert(*status);
@@ -55,7 +54,8 @@ std::vector<std::string> restart_names()
 void read_restart(Reading& reading, const Member& member, RestartPolicy& policy)
 {
     policy.given = true;
-    read_mapping(reading, member, policy, keys, "restart: {policy: on-failure}");
+    const auto meant = nearest(member.value.text, names_of(policies));
+    read_mapping(reading, member, policy, keys, "restart: {policy: " + (meant.empty() ? "on-failure" : meant) + '}');
 }
 
 void check_restart(Reading& reading, const Place& place, const RestartPolicy& policy)

@@ -98,7 +98,7 @@ std::vector<std::string> watchdog_names()
 
 void read_liveness(Reading& reading, const Member& member, Liveness& liveness)
 {
-    read_mapping(reading, member, liveness, liveness_keys, "liveness: {stuck_after: 30}");
+    read_mapping(reading, member, liveness, liveness_keys, example_of(member, "stuck_after", "30"));
 }
 
 void read_watchdog(Reading& reading, const Member& member, WatchdogPlan& watchdog)

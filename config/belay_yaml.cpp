@@ -6,6 +6,9 @@
 #include "config/workspace.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <iterator>
 #include <utility>
 
 namespace belay::config {
@@ -77,11 +80,11 @@ constexpr std::array module_keys{
     ModuleKey{"restart", [](auto& reading, auto& member, auto& to) { read_restart(reading, member, to.restart); }},
     ModuleKey{"startup", // systemd's TimeoutStartSec=
               [](auto& reading, auto& member, auto& to) {
-                  read_mapping(reading, member, to, startup_keys, "startup: {timeout: 10}");
+                  read_mapping(reading, member, to, startup_keys, example_of(member, "timeout", "10"));
               }},
     ModuleKey{"shutdown", // systemd's TimeoutStopSec=
               [](auto& reading, auto& member, auto& to) {
-                  read_mapping(reading, member, to, shutdown_keys, "shutdown: {timeout: 10}");
+                  read_mapping(reading, member, to, shutdown_keys, example_of(member, "timeout", "10"));
               }},
     ModuleKey{"sandbox", [](auto& reading, auto& member, auto& to) { read_sandbox(reading, member, to.sandbox); }},
     user_key,
@@ -101,12 +104,42 @@ constexpr std::array dialects{Choice<const char*>{"auto", ""},           Choice<
                               Choice<const char*>{"2025.1", "2025.1"},   Choice<const char*>{"2025.6", "2025.6"},
                               Choice<const char*>{"2025.12", "2025.12"}, Choice<const char*>{"2026.10", "2026.10"}};
 
-/// YAML takes 2025.10 for the number 2025.1, so the name is a string.
+/// Year and month of a release, as they compare; nothing if `text` is none.
+std::optional<std::pair<int, int>> release_of(std::string_view text)
+{
+    std::pair<int, int> result;
+    const auto* end = text.data() + text.size();
+    const auto year = std::from_chars(text.data(), end, result.first);
+    if (year.ec != std::errc{} || year.ptr == end || *year.ptr != '.')
+        return std::nullopt;
+    const auto month = std::from_chars(year.ptr + 1, end, result.second);
+    return month.ec == std::errc{} && (month.ptr == end || *month.ptr == '.') ? std::optional{result} : std::nullopt;
+}
+
+/// The dialect of any release: the last one that had begun by then. Empty if there is none.
+std::string dialect_of(std::string_view text)
+{
+    const auto release = release_of(text);
+    std::string result;
+    for (const auto& dialect : dialects)
+        if (release && release_of(dialect.name) && *release_of(dialect.name) <= *release)
+            result = dialect.name;
+    return result;
+}
+
+/// YAML takes 2025.10 for the number 2025.1, so the name is a string; and it is that of the first release which speaks
+/// so.
 void read_dialect(Reading& reading, const Member& member, Broker& broker)
 {
+    const auto& text = member.value.text;
+    const auto dialect = dialect_of(text);
+    const auto hint = dialect.empty() ? std::string{} : "write dialect: \"" + dialect + '"';
     if (member.value.is(Node::Kind::number))
         return report_error(reading.diagnostics, member.value, "`dialect` must be a string",
-                            "put the release into quotes: dialect: \"2025.6\"");
+                            hint.empty() ? "write dialect: \"2025.6\"" : hint);
+    if (!dialect.empty() && dialect != text)
+        return report_error(reading.diagnostics, member.value,
+                            "`dialect` must be the first release that speaks as " + text + " does", hint);
     const char* chosen = broker.dialect.c_str();
     read_choice(reading, member, dialects, chosen);
     broker.dialect = std::string{chosen};

@@ -206,8 +206,18 @@ TEST_CASE("the release that is installed is read, and the dialect to be spoken")
     prefix.write("etc/everest/belay.yaml", "broker: {dialect: 2025.1}\n");
     CHECK_FALSE(prefix.load("{}\n"));
     CHECK_THAT(prefix.text(), Catch::Contains("belay.yaml:1:19: error: `dialect` must be a string"));
-    prefix.write("etc/everest/belay.yaml", "broker: {dialect: '2025.11'}\n");
-    CHECK_FALSE(prefix.load("{}\n"));
-    CHECK_THAT(prefix.text(),
-               Catch::Contains("`dialect` must be `auto`, `2024.11`") && Catch::Contains("did you mean `2024.11`?"));
+    for (const auto& [release, remedy] : {std::pair{"2024.11", "dialect: \"2024.11\""},
+                                          {"2025.10", "dialect: \"2025.6\""},
+                                          {"'2025.10'", "dialect: \"2025.6\""},
+                                          {"'2025.9'", "dialect: \"2025.6\""},
+                                          {"'2025.4.1'", "dialect: \"2025.1\""},
+                                          {"'2026.02'", "dialect: \"2025.12\""},
+                                          {"'2024.3'", "`dialect` must be `auto`, `2024.11`"},
+                                          {"autom", "did you mean `auto`?"}}) {
+        INFO(release);
+        prefix.write("etc/everest/belay.yaml", std::string{"broker: {dialect: "} + release + "}\n");
+        CHECK_FALSE(prefix.load("{}\n"));
+        CHECK(prefix.diagnostics.count(Severity::error) == 1);
+        CHECK_THAT(prefix.text(), Catch::Contains(remedy));
+    }
 }
