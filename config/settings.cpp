@@ -57,7 +57,8 @@ fs::path yaml_instead_of_json(fs::path file)
 
 void report_missing_config(Workspace& work, const fs::path& wanted, const fs::path& looked_for)
 {
-    const auto names = stems(looked_for.parent_path());
+    auto names = stems(looked_for.parent_path());
+    std::erase(names, "belay"); // belay.yaml is none
     const auto hint = suggest(wanted.string(), names);
     work.diagnostics.error({looked_for.string(), 0, 0, 0},
                            "there is no such configuration" + (wanted.is_absolute() || wanted.extension() == ".yaml"

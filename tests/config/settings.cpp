@@ -59,6 +59,15 @@ TEST_CASE("the configuration is a file or a name")
     CHECK(config_used(prefix, (prefix.path / "etc/everest/old.json").string()) == "etc/everest/old.yaml");
 }
 
+TEST_CASE("belay.yaml is not offered as a configuration")
+{
+    Prefix prefix;
+    prefix.write("etc/everest/sil.yaml", "active_modules: {}\n");
+    prefix.write("etc/everest/belay.yaml", "");
+    CHECK(config_used(prefix, "belai") == "none");
+    CHECK_THAT(prefix.text(), Catch::Contains("expected one of `sil`"));
+}
+
 TEST_CASE("a prefix called usr has its configurations beside it")
 {
     Prefix prefix;
