@@ -53,7 +53,7 @@ tl::expected<std::vector<std::string>, std::string> installed_modules(const Sett
 void load_manifest(Workspace& work, const std::string& name, const Place& place)
 {
     const auto& settings = work.result.settings;
-    if (!work.tried_manifests.insert(name).second || !is_plain_name(name) || settings.modules_dir.empty())
+    if (!is_plain_name(name) || settings.modules_dir.empty())
         return;
     const auto directory = settings.modules_dir / name;
     if (place.file && !entry_exists(directory)) {
@@ -62,6 +62,8 @@ void load_manifest(Workspace& work, const std::string& name, const Place& place)
                      suggest(name, installed_modules(settings).value_or(std::vector<std::string>{})));
         return;
     }
+    if (!work.tried_manifests.insert(name).second)
+        return;
     auto manifest = work.read(directory / "manifest.yaml");
     if (!manifest)
         return;

@@ -98,6 +98,26 @@ std::size_t limit_of(const json& schema, const char* keyword, std::size_t fallba
     return found != schema.end() && found->is_number() ? found->get<std::size_t>() : fallback;
 }
 
+std::vector<std::string> keys_of(const json& object)
+{
+    std::vector<std::string> result;
+    for (const auto& item : object.items())
+        result.push_back(item.key());
+    return result;
+}
+
+/// Whether a key that nothing allows was suggested to be `key`: then that is the mistake, and has been reported.
+bool is_misspelt(const Node& value, const std::string& key, const Terms& terms)
+{
+    if (terms.additional_properties == nullptr || *terms.additional_properties != false ||
+        terms.properties == nullptr || terms.pattern_properties != nullptr)
+        return false;
+    const auto names = keys_of(*terms.properties);
+    return std::ranges::any_of(value.members, [&](const Member& member) {
+        return std::ranges::count(names, member.key) == 0 && nearest(member.key, names) == key;
+    });
+}
+
 void report_type(const Node& value, const json& schema, const Subject& what, Diagnostics& diagnostics)
 {
     const auto types = types_of(schema);
@@ -122,14 +142,6 @@ void check_value(const Node& value, const Assertions& asserted, const Subject& w
     for (const auto& violation : violations(asserted, plain, patterns))
         report_error(diagnostics, value, what.text() + " is " + shown(plain) + ", which " + violation.message,
                      violation.hint);
-}
-
-std::vector<std::string> keys_of(const json& object)
-{
-    std::vector<std::string> result;
-    for (const auto& item : object.items())
-        result.push_back(item.key());
-    return result;
 }
 
 void check_sequence_size(const Node& value, const json& schema, const Subject& what, Diagnostics& diagnostics)
@@ -298,7 +310,8 @@ void SchemaValidator::check_mapping(Node& value, const Terms& terms, const Subje
         }
     if (terms.required != nullptr && terms.required->is_array())
         for (const auto& key : *terms.required)
-            if (key.is_string() && value.find(key.get_ref<const std::string&>()) == nullptr)
+            if (key.is_string() && value.find(key.get_ref<const std::string&>()) == nullptr &&
+                !is_misspelt(value, key.get_ref<const std::string&>(), terms))
                 report_error(diagnostics, value, what.text() + " lacks the key `" + key.get<std::string>() + "`");
     if (fill_ && terms.properties != nullptr && terms.properties->is_object())
         fill_defaults(value, *terms.properties);

@@ -67,6 +67,20 @@ TEST_CASE("with run_as_user an overlay changes values only")
     CHECK(prefix.load(text));
 }
 
+TEST_CASE("a module that is not installed is an error wherever it stands, a misspelt key is one error")
+{
+    Prefix prefix;
+    CHECK_FALSE(prefix.load("active_modules:\n  a: {module: Thin}\n  b: {module: Thin}\n"));
+    CHECK(prefix.diagnostics.count(Severity::error) == 2);
+    CHECK_THAT(prefix.text(), Catch::Contains("c.yaml:2:15: ") && Catch::Contains("c.yaml:3:15: "));
+    CHECK_FALSE(prefix.load("active_modules:\n  a: {modul: Thing}\n"));
+    CHECK(prefix.diagnostics.count(Severity::error) == 1);
+    CHECK_THAT(prefix.text(), Catch::Contains("did you mean `module`?"));
+    CHECK_FALSE(prefix.load("active_modules:\n  a: {zzz: Thing}\n"));
+    CHECK(prefix.diagnostics.count(Severity::error) == 2);
+    CHECK_THAT(prefix.text(), Catch::Contains("lacks the key `module`"));
+}
+
 TEST_CASE("belay.yaml is read and its keys are checked")
 {
     Prefix prefix;
