@@ -193,6 +193,22 @@ void read_modules(Workspace& work, const Member& member)
     work.module_policies = member.value;
 }
 
+/// Whatever it restricts, it would not.
+void warn_misspelt(Workspace& work, const std::filesystem::path& directory)
+{
+    std::error_code error;
+    for (std::filesystem::directory_iterator at{directory, error}, end; !error && at != end; at.increment(error)) {
+        const auto name = at->path().filename().string();
+        std::string lower;
+        std::ranges::transform(name, std::back_inserter(lower),
+                               [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        if (name != "belay.yaml" && (lower == "belay.yaml" || lower == "belay.yml"))
+            work.diagnostics.warning({at->path().string(), 0, 0, 0},
+                                     "this file is not read: its name is not belay.yaml",
+                                     "rename it to belay.yaml, or remove it");
+    }
+}
+
 using Section = Key<Workspace>;
 
 constexpr std::array sections{
@@ -235,10 +251,12 @@ std::vector<std::string> belay_yaml_keys()
 void load_belay_yaml(Workspace& work)
 {
     const auto& settings = work.result.settings;
-    const auto path =
-        (settings.config_file.empty() ? settings.etc_dir : settings.config_file.parent_path()) / "belay.yaml";
+    const auto directory = settings.config_file.empty() ? settings.etc_dir : settings.config_file.parent_path();
+    warn_misspelt(work, directory);
+    const auto path = directory / "belay.yaml";
     if (!entry_exists(path))
         return;
+    work.result.belay_yaml = path;
     Reading reading{work.diagnostics, "belay.yaml"};
     if (const auto root = work.read(path, Dialect::strict))
         read_mapping(reading, *root, work, sections);

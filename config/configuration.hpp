@@ -84,6 +84,8 @@ struct Configuration
     nlohmann::json interface_definitions;    ///< name → definition as published
     nlohmann::json types;                    ///< "/stem" → `types:`; empty unless validate_schema
     nlohmann::json schemas;                  ///< as published
+    std::filesystem::path belay_yaml;        ///< empty: there is none
+    std::filesystem::path overlay;           ///< that was merged; empty: none
     std::set<std::filesystem::path> sources; ///< every file that had a say, for the trust rule
     ModulePolicy manager;                    ///< belay.yaml, `manager:`; user, groups and limits
     launcher::WatchdogPlan watchdog;         ///< belay.yaml, `watchdog:`

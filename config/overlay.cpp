@@ -139,6 +139,7 @@ void apply_overlay(Workspace& work)
     else
         drop_settings(work, *overlay);
     merge(work.main, std::move(*overlay));
+    work.result.overlay = path;
 }
 
 } // namespace belay::config

@@ -183,6 +183,9 @@ int check(const config::Configuration& configuration, const Options& options, co
     if (valid && !options.dump.empty())
         if (const auto dumped = dump(configuration, options.dump); !dumped)
             return complain(dumped.error());
+    const auto named = [](const fs::path& path) { return path.empty() ? std::string{"none"} : path.string(); };
+    std::fprintf(stderr, "%s: belay.yaml: %s, overlay: %s\n", file.filename().c_str(),
+                 named(configuration.belay_yaml).c_str(), named(configuration.overlay).c_str());
     std::fprintf(stderr, "%s: %s: %s, %s\n", file.filename().c_str(), valid ? "valid" : "invalid",
                  counted(configuration.modules.size(), "module").c_str(), summary(diagnostics).c_str());
     return valid ? 0 : 1;

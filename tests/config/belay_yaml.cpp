@@ -319,6 +319,28 @@ TEST_CASE("no restriction is lost to a key that stands twice")
                                   Catch::Contains("in line 1; the last one counts"));
 }
 
+TEST_CASE("a file that was meant to be belay.yaml is not passed over in silence")
+{
+    Prefix prefix;
+    for (const auto* name : {"belay.yml", "Belay.yaml", "BELAY.YML"}) {
+        const auto path = std::filesystem::path{"etc/everest"} / name;
+        prefix.write(path, "modules: {'*': {capabilities: []}}\n");
+        const auto loaded = prefix.load(text);
+        REQUIRE(loaded);
+        CHECK(loaded->belay_yaml.empty());
+        CHECK_THAT(prefix.text(), Catch::Contains(std::string{name} + ": warning: this file is not read") &&
+                                      Catch::Contains("rename it to belay.yaml"));
+        std::filesystem::remove(prefix.path / path);
+    }
+    prefix.write("etc/everest/belay.yaml", "");
+    prefix.write("etc/everest/user-config/c.yaml", "");
+    const auto loaded = prefix.load(text);
+    REQUIRE(loaded);
+    CHECK(prefix.diagnostics.all().empty());
+    CHECK(loaded->belay_yaml == prefix.path / "etc/everest/belay.yaml");
+    CHECK(loaded->overlay == prefix.path / "etc/everest/user-config/c.yaml");
+}
+
 TEST_CASE("what this machine does not have is named with its line")
 {
     for (const auto& [policy, message] : {std::pair{"user: no-such-user", "the user `no-such-user` does not exist"},
