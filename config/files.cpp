@@ -38,6 +38,19 @@ bool entry_exists(const std::filesystem::path& path)
     return std::filesystem::symlink_status(path, error).type() != std::filesystem::file_type::not_found;
 }
 
+std::string closed_directory(const std::filesystem::path& path)
+{
+    std::filesystem::path way;
+    for (const auto& part : path) {
+        way /= part;
+        std::error_code error;
+        const auto status = std::filesystem::status(way, error);
+        if (!std::filesystem::status_known(status) && error == std::errc::permission_denied) // a link may lead there
+            return std::filesystem::is_symlink(way, error) ? way.string() : way.parent_path().string();
+    }
+    return {};
+}
+
 std::vector<std::string> stems(const std::filesystem::path& directory)
 {
     std::vector<std::string> result;

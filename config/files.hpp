@@ -25,6 +25,9 @@ tl::expected<std::string, std::string> read_file(const std::filesystem::path& pa
 /// Whether the directory has such an entry: also true for what cannot be read, such as a symbolic link in a circle.
 bool entry_exists(const std::filesystem::path& path);
 
+/// The directory on the way to `path` that this process may not search; empty if that is not why it is missing.
+std::string closed_directory(const std::filesystem::path& path);
+
 /// The names of the .yaml files in a directory, without the extension, sorted; empty if it cannot be read.
 std::vector<std::string> stems(const std::filesystem::path& directory);
 

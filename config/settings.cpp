@@ -2,8 +2,10 @@
 #include "config/files.hpp"
 #include "config/nearest.hpp"
 #include "config/workspace.hpp"
+#include "launcher/errno_text.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <utility>
 
@@ -19,11 +21,39 @@ bool holds_everest(const fs::path& prefix)
     return fs::is_directory(prefix / "share" / "everest", error);
 }
 
+/// What is said of a path that cannot be used.
+struct Missing
+{
+    explicit Missing(const fs::path& path, std::string hint = {})
+    {
+        const auto closed = closed_directory(path);
+        why = closed.empty() ? "does not exist"
+                             : std::string{"cannot be reached: "} + errno_text(EACCES) + " for `" + closed + '`';
+        remedy = closed.empty() ? std::move(hint) : "let the user that starts the manager search that directory";
+    }
+
+    std::string why;
+    std::string remedy;
+};
+
+/// Whether what is in `directory` can be reached; if not, `what` it is was said once.
+bool can_be_searched(Workspace& work, const fs::path& directory, const std::string& what)
+{
+    const auto inside = directory / "x";
+    if (closed_directory(inside).empty())
+        return true;
+    const Missing missing{inside};
+    work.diagnostics.error({}, what + '`' + directory.string() + "` " + missing.why, missing.remedy);
+    return false;
+}
+
 /// Sets `result` to the prefix; false if it is no directory.
 bool resolve_prefix(Workspace& work, fs::path& result)
 {
     const auto wanted = wanted_prefix(work.options);
     std::error_code error;
+    if (!can_be_searched(work, wanted, "the prefix "))
+        return false;
     if (!fs::is_directory(wanted, error)) {
         work.diagnostics.error({}, "the prefix `" + wanted.string() + "` is not a directory", "check --prefix");
         return false;
@@ -115,7 +145,8 @@ public:
         std::error_code error;
         if (fs::is_directory(path, error))
             return fs::canonical(path, error);
-        complain(key, "the directory `" + path.string() + "` (" + key + ") does not exist");
+        const Missing missing{path};
+        complain(key, "the directory `" + path.string() + "` (" + key + ") " + missing.why, missing.remedy);
         return {};
     }
 
@@ -209,9 +240,10 @@ void resolve_directories(Workspace& work, const SettingsReader& reader)
     std::error_code error;
     settings.data_dir = settings.prefix / "share" / "everest";
     if (!fs::is_directory(settings.data_dir, error)) {
-        work.diagnostics.error({},
-                               "`" + settings.data_dir.string() + "` does not exist: EVerest is not installed there",
-                               "check --prefix");
+        const Missing missing{settings.data_dir, "EVerest is not installed there; check --prefix"};
+        work.diagnostics.error({}, '`' + settings.data_dir.string() + "` " + missing.why, missing.remedy);
+        settings.data_dir.clear();
+    } else if (!can_be_searched(work, settings.data_dir, "EVerest in ")) {
         settings.data_dir.clear();
     }
     const auto share = [&](const char* name) {
@@ -229,8 +261,12 @@ void resolve_directories(Workspace& work, const SettingsReader& reader)
     if (fs::is_regular_file(settings.logging_config_file, error))
         work.result.sources.insert(settings.logging_config_file); // it says which files modules write
     else
-        reader.complain("logging_config_file", "the logging configuration `" + settings.logging_config_file.string() +
-                                                   "` does not exist or is no file");
+        reader.complain("logging_config_file",
+                        "the logging configuration `" + settings.logging_config_file.string() + "` " +
+                            (fs::exists(settings.logging_config_file, error)
+                                 ? "is no file"
+                                 : Missing{settings.logging_config_file}.why),
+                        Missing{settings.logging_config_file}.remedy);
 }
 
 } // namespace

@@ -116,6 +116,23 @@ class BadFiles(WithPrefix):
                 self.refused(done, f"{path}: error: the file cannot be read: Permission denied")
                 path.chmod(0o644)
 
+    @unittest.skipUnless(ROOT, "needs root, which searches everything, to become somebody who does not")
+    def test_closed_directory_is_named_once(self):
+        for name, subject in ((".", "the prefix"), ("share/everest", "EVerest in")):
+            path = (self.prefix.path / name).resolve()
+            path.chmod(0o700)
+            done = self.prefix.check(user=NOBODY, group=NOBODY, extra_groups=[])
+            path.chmod(0o755)
+            with self.subTest(name):
+                self.refused(done, f"error: {subject} `{path}", f"` cannot be reached: Permission denied for `{path}`; "
+                             "let the user that starts the manager search that directory", "invalid: 1 error")
+
+    def test_belay_yaml_and_overlay_are_named(self):
+        self.accepted(self.prefix.check(), "c.yaml: belay.yaml: none, overlay: none\n")
+        policy = self.prefix.write("etc/everest/belay.yaml", "")
+        overlay = self.prefix.write(OVERLAY, "")
+        self.accepted(self.prefix.check(), f"c.yaml: belay.yaml: {policy}, overlay: {overlay}\n")
+
     def test_missing_configuration(self):
         self.prefix.write("etc/everest/charger.yaml", VALID)
         self.accepted(manager("--prefix", self.prefix.path, "--check", "--config", "charger"))
