@@ -139,6 +139,21 @@ class Small(Charger):
                           str(prefix.configs / "default_logging.cfg"), "--mqtt_everest_prefix", "everest/",
                           "--mqtt_external_prefix", "", "--mqtt_broker_socket_path", str(self.broker.socket)])
 
+    def test_variables_of_belay_yaml(self):
+        """They reach the module that they are given to, and no other."""
+        prefix = Prefix.small(self.scratch / "prefix")
+        prefix.write("etc/everest/belay.yaml",
+                     "modules: {one: {environment: {HTTPS_PROXY: 'http://proxy', LANG: C},"
+                     " pass_environment: [SSH_AUTH_SOCK, LANG, NOT_SET]}}\n")
+        config = prefix.configure({"one": "Thing", "two": "Thing"}, run_as_user="everest", **self.broker.settings)
+        self.broker.start()
+        self.observer = self.broker.observe()
+        reports = self.start_charger(prefix, config, ["one", "two"])
+        added = {"HTTPS_PROXY": "http://proxy", "LANG": "C", "SSH_AUTH_SOCK": WITHHELD["SSH_AUTH_SOCK"]}
+        self.assertEqual(reports["one"]["environment"], self.environment() | added)
+        self.assertEqual(reports["two"]["environment"], self.environment())
+        self.check_stop()
+
     def test_standard_input_stays_with_root(self):
         """Root's terminal is nothing that the user of the modules may read from."""
         prefix = Prefix.small(self.scratch / "prefix")
