@@ -207,9 +207,7 @@ private:
         else
             some_kept_ = true;
         if (options_.root && !identity && declared)
-            warn(module.id + "/capabilities/0",
-                 "module `" + module.id + "` declares capabilities, but without run_as_user it stays root with them",
-                 "set `run_as_user` under `settings`");
+            warn_of_root(module.id);
         set_limits(process, module.policy.limits);
         group_limits_.settle(ControlGroup::of_module, process);
         if (process.change_identity)
@@ -225,6 +223,20 @@ private:
                  "setcap -r " + process.program + ", and declare what it needs under `capabilities`");
         plan_sandbox(configuration_, module, options_, diagnostics_, process);
         return process;
+    }
+
+    void warn_of_root(const std::string& id)
+    {
+        if (::geteuid() == 0)
+            warn(id + "/capabilities/0",
+                 "module `" + id + "` declares capabilities, but without run_as_user it stays root with them",
+                 "set `run_as_user` under `settings`");
+        else // who only checks
+            warn(id + "/capabilities/0",
+                 "module `" + id +
+                     "` declares capabilities, which only root can grant, and without run_as_user it "
+                     "would be root",
+                 "set `run_as_user` under `settings`, or remove them to start without root");
     }
 
     [[nodiscard]] std::uint32_t shutdown_timeout_ms(const std::string& id) const

@@ -56,17 +56,6 @@ std::string attribute(const std::string& path)
     return result;
 }
 
-tl::expected<dev_t, Failure> find(const WatchdogPlan& plan)
-{
-    struct stat status
-    {};
-    if (::stat(plan.device.c_str(), &status) != 0)
-        return failure(plan, errno, "it is not there", "load its driver, or correct `device` in belay.yaml");
-    if (!S_ISCHR(status.st_mode))
-        return failure(plan, ENOTTY, "it is no character device; correct `device` in belay.yaml");
-    return status.st_rdev;
-}
-
 /// Where it is chosen already, by udev for example, /sys may be read-only.
 Result choose_governor(const WatchdogPlan& plan, const std::string& attributes)
 {
@@ -93,6 +82,17 @@ std::string watchdog_attribute(const std::string& device, const char* name)
     struct stat status
     {};
     return ::stat(device.c_str(), &status) == 0 ? attribute(attributes_of(status.st_rdev) + name) : std::string{};
+}
+
+tl::expected<dev_t, Failure> Watchdog::find(const WatchdogPlan& plan)
+{
+    struct stat status
+    {};
+    if (::stat(plan.device.c_str(), &status) != 0)
+        return failure(plan, errno, "it is not there", "load its driver, or correct `device` in belay.yaml");
+    if (!S_ISCHR(status.st_mode))
+        return failure(plan, ENOTTY, "it is no character device; correct `device` in belay.yaml");
+    return status.st_rdev;
 }
 
 tl::expected<Watchdog, Failure> Watchdog::open(const WatchdogPlan& plan)

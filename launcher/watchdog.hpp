@@ -9,6 +9,8 @@
 
 #include <string>
 
+#include <sys/types.h>
+
 namespace belay::launcher {
 
 /// A hardware watchdog as in Documentation/watchdog/watchdog-api.rst: it resets the machine unless it is fed in time.
@@ -35,6 +37,9 @@ public:
     /// Opens the device, which begins to count, and has it count as the plan says. A device that cannot do that is
     /// stopped again.
     static tl::expected<Watchdog, Failure> open(const WatchdogPlan& plan);
+
+    /// Whether there is such a device, without that it is opened.
+    static tl::expected<dev_t, Failure> find(const WatchdogPlan& plan);
 
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(device_); }
     /// What it can be told, for the manager.

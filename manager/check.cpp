@@ -6,9 +6,8 @@
 #include "launcher/errno_text.hpp"
 #include "launcher/landlock.hpp"
 #include "launcher/write_all.hpp"
-#include "manager/handover.hpp"
+#include "manager/judgement.hpp"
 #include "manager/log.hpp"
-#include "manager/trust_check.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -64,19 +63,6 @@ void enter(spdlog::logger& journal, const config::Diagnostic& diagnostic)
     if (const auto& place = diagnostic.location; place.line > 0)
         what.more = {{"EVEREST_CONFIG_FILE", place.file}, {"EVEREST_CONFIG_LINE", std::to_string(place.line)}};
     log_entry(journal, is_error ? spdlog::level::err : spdlog::level::warn, what, config::render(diagnostic, false));
-}
-
-/// As a start would judge; warnings, because files may get other owners when they are installed.
-void check_trust(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-                 config::Diagnostics& diagnostics)
-{
-    if (!plan.trust_rule)
-        return;
-    const auto launcher = find_launcher();
-    if (!launcher)
-        diagnostics.warning({}, launcher.error());
-    for (const auto& sentence : untrusted_files(configuration, plan, launcher.value_or(std::string{})))
-        diagnostics.warning({}, "a start would refuse: " + sentence);
 }
 
 void say(spdlog::level::level_enum level, const About& about, const std::string& sentence, const char* label)
@@ -155,40 +141,78 @@ int dump_manifests(const Options& options)
     return result ? 0 : complain(result.error());
 }
 
-int check(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics)
+namespace {
+
+int conclude(const config::Configuration& configuration, const std::string& verdict,
+             const config::Diagnostics& diagnostics, int code)
 {
-    const auto owner = trusted_owner(options.trust_files_of);
-    if (!owner)
-        diagnostics.error({}, owner.error());
-    // Judged as root on a charger would meet it, whoever checks.
-    const auto plan = config::make_plan(configuration,
-                                        {.root = true,
-                                         .held = launcher::all_capabilities(),
-                                         .landlock_abi = launcher::landlock_abi(),
-                                         .delegation = launcher::find_delegation(),
-                                         .prefix_output = false,
-                                         .journal_output = false,
-                                         .unit = {},
-                                         .reloaded = false,
-                                         .checking = true,
-                                         .trusted_owner = owner.value_or(uid_t{0}),
-                                         .environment = options.load.environment},
-                                        diagnostics);
-    if (plan)
-        check_trust(configuration, *plan, diagnostics);
     const auto& file = configuration.settings.config_file;
-    diagnostics.sort(file.string());
-    print(diagnostics);
-    const bool valid = !diagnostics.has_errors();
-    if (valid && !options.dump.empty())
-        if (const auto dumped = dump(configuration, options.dump); !dumped)
-            return complain(dumped.error());
     const auto named = [](const fs::path& path) { return path.empty() ? std::string{"none"} : path.string(); };
     std::fprintf(stderr, "%s: belay.yaml: %s, overlay: %s\n", file.filename().c_str(),
                  named(configuration.belay_yaml).c_str(), named(configuration.overlay).c_str());
-    std::fprintf(stderr, "%s: %s: %s, %s\n", file.filename().c_str(), valid ? "valid" : "invalid",
+    std::fprintf(stderr, "%s: %s: %s, %s\n", file.filename().c_str(), verdict.c_str(),
                  counted(configuration.modules.size(), "module").c_str(), summary(diagnostics).c_str());
-    return valid ? 0 : 1;
+    return code;
+}
+
+/// What keeps a start from succeeding here, and what it would warn of.
+struct Outlook
+{
+    config::Diagnostics reasons, doubts;
+};
+
+Outlook outlook(const Judgement& judgement)
+{
+    Outlook result;
+    for (const auto& diagnostic : judgement.found.all())
+        (diagnostic.severity == config::Severity::error ? result.reasons : result.doubts).add(diagnostic);
+    for (const auto& reason : judgement.reasons)
+        result.reasons.error({}, reason);
+    return result;
+}
+
+std::string verdict(const config::Diagnostics& reasons)
+{
+    const auto count = reasons.count(config::Severity::error);
+    return count == 0 ? "valid" : "valid, but would not start here: " + counted(count, "reason");
+}
+
+} // namespace
+
+int check(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics)
+{
+    const auto starter = root_that_starts(options);
+    const auto judged = starter ? judge(configuration, options, *starter) : tl::unexpected(starter.error());
+    if (!judged)
+        return complain(judged.error());
+    const auto found = outlook(*judged);
+    diagnostics.append(judged->plan ? found.doubts : judged->elsewhere);
+    diagnostics.sort(configuration.settings.config_file.string());
+    print(diagnostics);
+    if (!judged->plan)
+        return conclude(configuration, "invalid", diagnostics, 1);
+    config::Diagnostics reasons;
+    reasons.append_as_warnings(found.reasons);
+    print(reasons);
+    diagnostics.append(reasons);
+    if (!options.dump.empty())
+        if (const auto dumped = dump(configuration, options.dump); !dumped)
+            return complain(dumped.error());
+    return conclude(configuration, verdict(found.reasons), diagnostics, 0);
+}
+
+int check_start(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics)
+{
+    const auto starter = this_starter(options);
+    const auto judged = starter ? judge(configuration, options, *starter) : tl::unexpected(starter.error());
+    if (!judged)
+        return complain(judged.error());
+    const auto found = outlook(*judged);
+    diagnostics.append(found.doubts);
+    diagnostics.sort(configuration.settings.config_file.string());
+    diagnostics.append(found.reasons);
+    print(diagnostics);
+    return conclude(configuration, verdict(found.reasons), diagnostics, judged->refusal ? 1 : 0);
 }
 
 } // namespace belay::manager

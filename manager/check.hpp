@@ -9,7 +9,8 @@
 
 #include <string>
 
-/// What bin/manager does without starting anything: `--check`, `--dump DIR`, `--dumpmanifests DIR`.
+/// What bin/manager does without starting anything: `--check`, `--check-start`, `--dump DIR`, `--dumpmanifests
+/// DIR`.
 namespace belay::manager {
 
 /// Writes DIR/config.json (module id → `module_config`) and DIR/NAME.json for each manifest in use; creates DIR. The
@@ -33,9 +34,12 @@ void print(const config::Diagnostics& diagnostics);
 /// "3 errors, 1 warning"; "1 error".
 std::string summary(const config::Diagnostics& diagnostics);
 
-/// `--check`: also looks at what only this machine can answer: users, programs, the trust rule. What is missing here
-/// may be there on the charger, and is a warning. Dumps if asked to and if valid. Returns the exit code. `diagnostics`:
-/// what loading found.
+/// `--check`: also looks at what only this machine can answer: users, programs, the trust rule, capabilities, the
+/// watchdog. What is missing here may be there on the charger: what a start would refuse is a warning. Dumps if asked
+/// to and if valid. Returns the exit code. `diagnostics`: what loading found.
 int check(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics);
+
+/// `--check-start`: likewise, and the exit code is 1 if this process could not start it.
+int check_start(const config::Configuration& configuration, const Options& options, config::Diagnostics diagnostics);
 
 } // namespace belay::manager

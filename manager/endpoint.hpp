@@ -3,13 +3,12 @@
 
 #include "config/configuration.hpp"
 #include "launcher/plan.hpp"
+#include "manager/visitor.hpp"
 
 #include <tl/expected.hpp>
 
 #include <string>
 #include <vector>
-
-#include <sys/types.h>
 
 /// Where the broker is.
 namespace belay::manager {
@@ -20,18 +19,6 @@ namespace belay::manager {
 /// The addresses of a host name, numeric, in the order of getaddrinfo(3). Blocks for as long as the resolver does, but
 /// not for `localhost`, which no resolver is asked about (RFC 6761, 6.3).
 tl::expected<std::vector<std::string>, std::string> resolve(const std::string& host);
-
-/// Somebody who wants to connect to the broker's socket.
-struct Visitor
-{
-    uid_t uid = 0;
-    gid_t gid = 0;
-    std::vector<gid_t> groups;
-    bool past_permissions = false; ///< holds CAP_DAC_OVERRIDE
-};
-
-/// This process.
-[[nodiscard]] Visitor ourselves();
 
 /// Why `visitor` may not connect to the broker's socket: the mode and owner of what is in the way, who it is, and the
 /// remedy. Empty if nothing is known to be in the way. Where an access control list (acl(5)) decides, nothing is said.

@@ -3,14 +3,9 @@
 // bin/manager: reads the configuration as whoever starts it, decides the launch plan, then becomes two processes: the
 // launcher, which keeps pid and privileges and knows nothing but the plan, and the manager, which has none.
 
-#include "config/capabilities.hpp"
 #include "config/configuration.hpp"
-#include "launcher/capability_sets.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/feeding.hpp"
-#include "launcher/journal.hpp"
-#include "launcher/landlock.hpp"
-#include "launcher/own_privileges.hpp"
 #include "launcher/protocol.hpp"
 #include "launcher/service_manager.hpp"
 #include "launcher/signal_domain.hpp"
@@ -18,13 +13,12 @@
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
 #include "manager/instance.hpp"
+#include "manager/judgement.hpp"
 #include "manager/last_reset.hpp"
 #include "manager/lifecycle.hpp"
 #include "manager/manager.hpp"
 #include "manager/notify_sockets.hpp"
 #include "manager/options.hpp"
-#include "manager/own_unit.hpp"
-#include "manager/trust_check.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -34,7 +28,6 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,16 +35,6 @@ namespace {
 
 using namespace belay;
 using namespace belay::manager;
-
-/// Why there is no charger.
-struct Refusal
-{
-    std::string why;
-    bool until_changed = false; ///< trying again is of no use: somebody must change a file first
-
-    Refusal(std::string sentence) : why(std::move(sentence)) {} // NOLINT(google-explicit-constructor)
-    Refusal(std::string sentence, bool permanent) : why(std::move(sentence)), until_changed(permanent) {}
-};
 
 template <typename Value>
 using Result = tl::expected<Value, std::string>;
@@ -64,61 +47,10 @@ int fail(const Options& options, const Refusal& refusal)
     complain(refusal.why, refusal.until_changed || options.judge ? JournalMessage::configuration_error
                                                                  : JournalMessage::start_refused);
     const char* socket = std::getenv("NOTIFY_SOCKET");
-    if (socket == nullptr || options.judge) // to whom nobody listens
+    if (socket == nullptr || options.judge || options.check_start) // to whom nobody listens
         return 1;
     launcher::ServiceManager{socket}.status(refusal.why);
     return refusal.until_changed ? launcher::exit_configuration : 1;
-}
-
-/// While a reload is judged, the modules run.
-std::string nothing_done(const Options& options)
-{
-    return options.judge ? "nothing was changed: " : "nothing was started: ";
-}
-
-Result<launcher::LaunchPlan> make_plan(const config::Configuration& configuration, const Options& options)
-{
-    const auto held = held_capabilities();
-    if (!held)
-        return tl::unexpected(held.error());
-    const auto owner = trusted_owner(options.trust_files_of);
-    if (!owner)
-        return tl::unexpected(owner.error());
-    config::Diagnostics diagnostics;
-    auto plan = config::make_plan(configuration,
-                                  {.root = ::geteuid() == 0,
-                                   .held = *held,
-                                   .landlock_abi = launcher::landlock_abi(),
-                                   .delegation = launcher::find_delegation(),
-                                   .prefix_output = ::isatty(STDERR_FILENO) == 1,
-                                   .journal_output = launcher::is_journal(),
-                                   .unit = own_unit(),
-                                   .reloaded = options.reloaded,
-                                   .checking = false,
-                                   .trusted_owner = *owner,
-                                   .environment = options.load.environment},
-                                  diagnostics);
-    print(diagnostics);
-    if (!plan)
-        return tl::unexpected(nothing_done(options) + summary(diagnostics));
-    return std::move(*plan);
-}
-
-Result<void> check_trust(const config::Configuration& configuration, const launcher::LaunchPlan& plan,
-                         const Options& options, const std::string& launcher)
-{
-    if (!plan.trust_rule)
-        return {};
-    const auto untrusted = untrusted_files(configuration, plan, launcher);
-    config::Diagnostics diagnostics;
-    for (const auto& sentence : untrusted)
-        diagnostics.error({}, sentence);
-    print(diagnostics);
-    if (untrusted.empty())
-        return {};
-    return tl::unexpected(nothing_done(options) +
-                          "with run_as_user, only files that nobody but root can write decide who gets which "
-                          "privileges (a developer may give --trust-files-of USER)");
 }
 
 /// Nothing but a file is waited for or emptied.
@@ -149,47 +81,6 @@ bool confine_signals(const launcher::LaunchPlan& plan, bool reloaded)
     return launcher::enter_signal_domain() && launcher::reaches_nobody_else();
 }
 
-/// no_new_privs is never taken back: neither that of a service nor that of a launcher before this one.
-Result<void> check_new_privileges(const launcher::LaunchPlan& plan)
-{
-    for (const auto& module : plan.modules)
-        if (!module.no_new_privileges && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
-            return tl::unexpected("module `" + module.id +
-                                  "`: `no_new_privileges: false` is not possible in a process that has no_new_privs; "
-                                  "remove NoNewPrivileges= from the unit, or restart instead of reloading");
-    return {};
-}
-
-/// A launcher has given up what the configuration before this one did not need.
-Result<void> check_kept_capabilities(const launcher::LaunchPlan& plan)
-{
-    const auto held = held_capabilities();
-    if (!held)
-        return tl::unexpected(held.error());
-    const auto lacking = launcher::lacking_capabilities(plan, *held);
-    std::string names;
-    for (int number = 0; lacking >> static_cast<unsigned>(number) != 0; ++number)
-        if ((lacking & launcher::capability(number)) != 0)
-            names += (names.empty() ? "" : ", ") + config::capability_name(number);
-    if (names.empty())
-        return {};
-    return tl::unexpected(
-        "the launcher has given up " + names +
-        ", which this configuration takes and the one before it did not; restart instead of reloading");
-}
-
-/// What a reload executes again.
-Result<launcher::Invocation> invocation_of(const Options& options)
-{
-    auto program = this_program();
-    if (!program)
-        return tl::unexpected(program.error());
-    launcher::Invocation result{std::move(*program), options.arguments, {}};
-    for (const auto& [name, value] : options.load.environment)
-        result.environment.push_back(name + '=' + value);
-    return result;
-}
-
 /// By belay.yaml, or by systemd.
 bool is_watched(const launcher::LaunchPlan& plan)
 {
@@ -213,30 +104,21 @@ Result<FileDescriptor> claim(const config::Broker& broker)
 
 tl::expected<int, Refusal> start(const config::Configuration& configuration, const Options& options, StatusFifo fifo)
 {
-    auto plan = make_plan(configuration, options);
-    if (!plan)
-        return tl::unexpected(Refusal{plan.error(), true});
-    if (options.into_idle)
-        plan->modules.clear(); // what is never started takes no privileges
-    if (!options.dump.empty())
+    const auto starter = this_starter(options);
+    if (!starter)
+        return tl::unexpected(starter.error());
+    auto judged = judge(configuration, options, *starter);
+    if (!judged)
+        return tl::unexpected(judged.error());
+    print(judged->found);
+    if (judged->plan && !options.dump.empty())
         if (const auto dumped = dump(configuration, options.dump); !dumped)
             return tl::unexpected(dumped.error());
-    auto invocation = invocation_of(options);
-    if (!invocation)
-        return tl::unexpected(invocation.error());
-    plan->invocation = std::move(*invocation);
-    plan->reloaded = options.reloaded;
-    const auto launcher = find_launcher();
-    if (!launcher)
-        return tl::unexpected(launcher.error());
-    if (const auto trusted = check_trust(configuration, *plan, options, *launcher); !trusted)
-        return tl::unexpected(Refusal{trusted.error(), true});
-    if (const auto possible = check_new_privileges(*plan); !possible)
-        return tl::unexpected(possible.error());
-    if (const auto kept = options.judge ? check_kept_capabilities(*plan) : Result<void>{}; !kept)
-        return tl::unexpected(kept.error());
+    if (judged->refusal)
+        return tl::unexpected(*judged->refusal);
     if (options.judge)
         return 0;
+    auto plan = std::move(judged->plan);
     auto instance = claim(configuration.settings.broker);
     if (!instance)
         return tl::unexpected(instance.error());
@@ -250,7 +132,7 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
     auto record = is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : TakenUp{};
     if (!record.trouble.empty())
         warn(record.trouble + "; the steps that lead to a reset will not be kept");
-    auto control = split(*plan, *launcher);
+    auto control = split(*plan, judged->launcher);
     if (!control)
         return tl::unexpected(control.error());
     instance->reset(); // it is the launcher's
@@ -263,11 +145,10 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
 Result<StatusFifo> begin(const Options& options)
 {
     std::signal(SIGPIPE, SIG_IGN);
-    if (options.judge)
+    if (options.judge || options.check_start)
         return StatusFifo{};
     auto fifo = StatusFifo::open(options.status_fifo, options.reloaded);
-    const bool starting = !options.check && !options.last_reset && options.dump_manifests.empty();
-    if (const auto held = fifo && starting ? hold_signals() : Result<void>{}; !held)
+    if (const auto held = fifo && !options.starts_nothing() ? hold_signals() : Result<void>{}; !held)
         return tl::unexpected(held.error());
     if (const auto written = fifo ? fifo->write(status_line(Step::manager_initializing)) : tl::expected<void, int>{};
         !written)
@@ -281,7 +162,10 @@ int main(int argc, char** argv)
 {
     if (const auto settled = settle_descriptors(); !settled)
         return complain(settled.error());
-    auto options = parse_options(argc, argv);
+    auto parsed = parse_options(argc, argv);
+    if (!parsed)
+        return complain(parsed.error());
+    auto& options = *parsed;
     choose_source(options);
     auto fifo = begin(options);
     if (!fifo)
@@ -292,6 +176,8 @@ int main(int argc, char** argv)
         return dump_manifests(options);
     config::Diagnostics diagnostics;
     const auto configuration = config::load(options.load, diagnostics);
+    if (configuration && options.check_start)
+        return check_start(*configuration, options, std::move(diagnostics));
     if (configuration && options.check)
         std::_Exit(
             check(*configuration, options, std::move(diagnostics))); // to take it apart would be a tenth of the time

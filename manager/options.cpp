@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -30,6 +31,8 @@ constexpr const char* examples = R"(  manager --config /etc/everest/charger.yaml
       the same, from /opt/everest/etc/everest/sil.yaml
   manager --check --config charger.yaml
       validate, touch nothing; exit code 0 if valid
+  manager --check-start --config charger.yaml
+      and if it would start here, with these files, users and capabilities
   manager --check --dump out --config charger.yaml
       and write what modules will be told
   manager --config charger.yaml --standalone evse
@@ -45,10 +48,18 @@ valid; 1 anything else, explained on standard error; started by systemd, 78 if
 the configuration must be changed first. Environment: MQTT_SERVER_ADDRESS and
 MQTT_SERVER_PORT override the broker; NO_COLOR.)";
 
-[[noreturn]] void refuse(const std::string& message)
+tl::unexpected<std::string> refusal(std::string sentence)
 {
-    std::fprintf(stderr, "manager: %s\n", message.c_str());
-    std::exit(1);
+    return tl::unexpected<std::string>{std::move(sentence)};
+}
+
+/// systemd.exec(5): of the unit, only for what ExecReload= and the like start.
+pid_t main_process_of_unit(const std::map<std::string, std::string>& environment)
+{
+    pid_t result = 0;
+    if (const auto found = environment.find("MAINPID"); found != environment.end())
+        std::from_chars(found->second.data(), found->second.data() + found->second.size(), result);
+    return result;
 }
 
 std::map<std::string, std::string> environment_of_this_process()
@@ -109,6 +120,7 @@ void add_everest_options(CLI::App& app, Options& options, Raw& raw)
 
 void add_own_options(CLI::App& app, Options& options)
 {
+    app.add_flag("--check-start", options.check_start, "As --check, and 1 if a start here would fail");
     app.add_option("--trust-files-of", options.trust_files_of, "Files of USER count as root's: not on a charger")
         ->type_name("USER");
     app.add_option("--timeline", options.timeline, "Write when each module was forked ... ready")->type_name("FILE");
@@ -182,17 +194,17 @@ void warn(const Raw& raw, const Options& options)
         std::fprintf(stderr, "manager: ignored the argument `%s`, which belongs to no option\n", argument.c_str());
 }
 
-Options combine(Options options, Raw raw)
+tl::expected<Options, std::string> combine(Options options, Raw raw)
 {
     if (!raw.deprecated_config.empty() && !options.load.config.empty())
-        refuse("--conf is the old name of --config: give only one of them");
+        return refusal("--conf is the old name of --config: give only one of them");
     warn(raw, options);
     if (!raw.deprecated_config.empty())
         options.load.config = std::move(raw.deprecated_config);
     if (options.check && options.load.config.empty())
-        refuse("--check needs --config FILE");
+        return refusal("--check needs --config FILE");
     if (options.reset_from_yaml && options.load.config.empty())
-        refuse("--reset-from-yaml needs --config FILE: there is nothing else to fill the database from");
+        return refusal("--reset-from-yaml needs --config FILE: there is nothing else to fill the database from");
     if (!raw.mqtt_prefix.empty())
         options.load.everest_prefix = std::move(raw.mqtt_prefix);
     options.load.standalone = {raw.standalone.begin(), raw.standalone.end()};
@@ -200,13 +212,15 @@ Options combine(Options options, Raw raw)
     options.load.environment = environment_of_this_process();
     options.load.program_prefix = prefix_of_this_program();
     options.load.recover_module_crashes = options.recover_module_crashes;
-    options.load.reloaded = options.reloaded;
+    if (options.check_start)
+        options.reload_of = main_process_of_unit(options.load.environment);
+    options.load.reloaded = options.reloaded || options.reload_of != 0;
     return options;
 }
 
 } // namespace
 
-Options parse_options(int argc, char** argv)
+tl::expected<Options, std::string> parse_options(int argc, char** argv)
 {
     Options options;
     Raw raw;
@@ -220,10 +234,10 @@ Options parse_options(int argc, char** argv)
         std::exit(app.exit(success));
     } catch (const CLI::ExtrasError& error) {
         const auto unknown = explain_unknown(app, argc, argv);
-        refuse((unknown.empty() ? error.what() : unknown) + "; see --help");
+        return refusal((unknown.empty() ? error.what() : unknown) + "; see --help");
     } catch (const CLI::ParseError& error) {
         const auto value = explain_value(app, argc, argv);
-        refuse((value.empty() ? error.what() : value) + "; see --help");
+        return refusal((value.empty() ? error.what() : value) + "; see --help");
     }
     std::ranges::copy_if(std::span{argv, static_cast<std::size_t>(argc)}, std::back_inserter(options.arguments),
                          [](std::string_view argument) { return argument != "--reloaded" && argument != "--judge"; });

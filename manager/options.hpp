@@ -3,8 +3,12 @@
 
 #include "config/configuration.hpp"
 
+#include <tl/expected.hpp>
+
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 namespace belay::manager {
 
@@ -13,6 +17,8 @@ struct Options
 {
     config::LoadOptions load;
     bool check = false;
+    bool check_start = false;
+    pid_t reload_of = 0;        ///< with `check_start`: the launcher that systemd is to have reload; 0: none
     std::string dump;           ///< directory; empty: none
     std::string dump_manifests; ///< directory; empty: none
     bool last_reset = false;
@@ -29,11 +35,15 @@ struct Options
     bool reloaded = false;              ///< executed by a launcher, in its own place; launcher/reload.hpp
     bool judge = false;                 ///< executed by a launcher: only to say whether a reload would succeed
     std::vector<std::string> arguments; ///< all as they were given, but for these two
+
+    [[nodiscard]] bool starts_nothing() const
+    {
+        return check || check_start || judge || last_reset || !dump_manifests.empty();
+    }
 };
 
-/// Parses. `--help` and `--version` print to standard output and end the process with 0, a mistake is explained on
-/// standard error and ends it with 1, as EVerest's manager does.
-Options parse_options(int argc, char** argv);
+/// Parses. `--help` and `--version` print to standard output and end the process. The error is a sentence.
+tl::expected<Options, std::string> parse_options(int argc, char** argv);
 
 /// An option as --help, the manual page and the shells' completion show it.
 struct OptionHelp

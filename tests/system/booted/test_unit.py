@@ -35,6 +35,39 @@ class Unit(charger.RunningCase):
         self.assertEqual(self.everest.show("ActiveState", "SubState"), {"ActiveState": "active", "SubState": "running"})
         self.assertIn("The reload was refused", self.everest.get("StatusText"))
 
+    def refused_reload(self, reason):
+        """systemctl's own word for it, and nothing has changed."""
+        before, since = self.everest.processes(), self.box.output("date", "+%s.%N")
+        self.assertNotEqual(self.everest.systemctl("reload", check=False).returncode, 0, reason)
+        self.assertEqual(self.everest.processes(), before)
+        self.assertEqual(self.everest.show("ActiveState", "SubState"), {"ActiveState": "active", "SubState": "running"})
+        said = self.box.output("journalctl", "--no-pager", "--output=cat", f"--since=@{since}", "--unit", self.everest.name)
+        self.assertIn(reason, said)
+        self.assertIn("default.yaml: valid, but would not start here: 1 reason: ", said)
+
+    def test_a_reload_that_is_refused_fails(self):
+        """What a start here would refuse, and what the launcher has not kept."""
+        self.box.run("chmod", "666", CONFIG)
+        self.refused_reload(f"{CONFIG}: can be written by others")
+        self.box.run("chmod", "644", CONFIG)
+        meter = "/usr/libexec/everest/modules/EnergyMeter"
+        program = next(f"{meter}/{name}" for name in self.box.output("ls", meter).split() if name in ("EnergyMeter", "module.py"))
+        mode = self.box.output("stat", "--format=%a", program)
+        self.box.run("chmod", "600", program)
+        self.refused_reload("meter` cannot be started" if program.endswith("Meter") else f"{program} has mode 0600")
+        self.box.run("chmod", mode, program)
+        for policy, reason in (("{user: nosuch}", "the user `nosuch` does not exist"),
+                               ("{sandbox: {network: loopback}}", "takes CAP_NET_ADMIN for `meter`, which this process does not"),
+                               ("{sandbox: {private_tmp: true}}", "the launcher has given up CAP_SYS_ADMIN")):
+            before = self.box.path(charger.POLICY).read_text()
+            self.box.write(charger.POLICY, f"{before}\nmodules: {{meter: {policy}}}\n")
+            try:
+                self.refused_reload(reason)
+            finally:
+                self.box.write(charger.POLICY, before)
+        self.everest.systemctl("reload")
+        self.assertEqual(self.everest.get("StatusText"), "All 8 modules are ready")
+
     def test_a_stop_takes_as_long_as_its_modules_may(self):
         """And not as short as the unit says."""
         self.policy("modules: {meter: {shutdown: {timeout: 5}}}")
