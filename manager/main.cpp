@@ -164,7 +164,7 @@ int main(int argc, char** argv)
         return complain(settled.error());
     auto parsed = parse_options(argc, argv);
     if (!parsed)
-        return complain(parsed.error());
+        return fail({}, {parsed.error(), true});
     auto& options = *parsed;
     choose_source(options);
     auto fifo = begin(options);

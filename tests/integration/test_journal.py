@@ -140,6 +140,13 @@ class Entries(Case):
         self.assertEqual(placed[0]["EVEREST_CONFIG_FILE"], str(self.prefix.configs / "charger.yaml"))
         self.assertIn("did you mean", placed[0]["MESSAGE"])
 
+    def test_wrong_command_line(self):
+        self.begin("--reset-from-yam", until=None)
+        self.assertEqual(self.manager.wait(), 1)
+        [entry] = self.event("configuration_error")
+        self.assertEqual(entry["PRIORITY"], "3")
+        self.assertIn("did you mean `--reset-from-yaml`?", entry["MESSAGE"])
+
     def test_what_root_does_not_trust_is_an_error_too(self):
         self.prefix.configs.chmod(0o777)
         self.begin(until=None)

@@ -201,6 +201,14 @@ class Notify(harness.Case):
                 self.assertEqual(self.begin().wait(), 1)
                 self.assertEqual(self.texts(before), ["STATUS=the configuration is invalid: 1 error"])
 
+    def test_a_wrong_command_line(self):
+        """In /etc/default/everest, for example."""
+        self.begin("--recover-module-crash")
+        self.check_end(CONFIGURATION_ERROR)
+        mistake = "unknown option `--recover-module-crash`; did you mean `--recover-module-crashes`?; see --help"
+        self.assertEqual(self.texts(), [f"STATUS={mistake}"])
+        self.assertEqual(self.manager.log, f"manager: {mistake}\n")
+
     def test_a_user_that_is_missing(self):
         self.begin(belay="manager: {user: nobody-of-that-name}")
         self.check_end(CONFIGURATION_ERROR)
