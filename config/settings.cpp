@@ -85,6 +85,13 @@ fs::path yaml_instead_of_json(fs::path file)
     return file;
 }
 
+/// Standard input, or a descriptor of the shell's.
+bool is_nameless(const fs::path& file)
+{
+    const auto text = file.string();
+    return (text.starts_with("/dev/") || text.starts_with("/proc/")) && file.extension().empty();
+}
+
 void report_missing_config(Workspace& work, const fs::path& wanted, const fs::path& looked_for)
 {
     auto names = stems(looked_for.parent_path());
@@ -102,6 +109,11 @@ bool resolve_config_file(Workspace& work)
     auto& settings = work.result.settings;
     const auto directory = etc_of(settings.prefix) / "everest";
     const fs::path wanted = work.options.config.empty() ? fs::path{"default.yaml"} : fs::path{work.options.config};
+    if (is_nameless(wanted)) {
+        work.diagnostics.error({wanted.string(), 0, 0, 0}, "a configuration must have a name: a reload reads it again",
+                               "write it to a file that is called .yaml");
+        return false;
+    }
     fs::path file = work.options.config.empty() ? directory / wanted : wanted;
     if (!entry_exists(file) && file.extension() != ".yaml")
         file = directory / (wanted.string() + ".yaml");

@@ -50,12 +50,6 @@ Result create(const fs::path& directory)
     return error ? refusal(directory, error.message()) : Result{};
 }
 
-bool use_color()
-{
-    const char* no_color = std::getenv("NO_COLOR");
-    return ::isatty(STDERR_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
-}
-
 void enter(spdlog::logger& journal, const config::Diagnostic& diagnostic)
 {
     const bool is_error = diagnostic.severity == config::Severity::error;
@@ -99,7 +93,7 @@ void print(const config::Diagnostics& diagnostics)
         if (journal)
             enter(*journal, diagnostic);
         else
-            std::fprintf(stderr, "%s\n", config::render(diagnostic, use_color()).c_str());
+            std::fprintf(stderr, "%s\n", config::render(diagnostic, style == LogStyle::coloured).c_str());
     }
     if (diagnostics.all().size() >= config::Diagnostics::most)
         std::fputs("there are more problems, which are not shown\n", stderr);

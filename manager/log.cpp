@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 
 #include <syslog.h>
 #include <unistd.h>
@@ -66,7 +67,9 @@ LogStyle detect_log_style()
     if (launcher::is_journal())
         return LogStyle::journal;
     const char* no_color = std::getenv("NO_COLOR");
-    const bool color = no_color == nullptr || *no_color == '\0';
+    const char* terminal = std::getenv("TERM");
+    const bool color =
+        (no_color == nullptr || *no_color == '\0') && (terminal == nullptr || std::strcmp(terminal, "dumb") != 0);
     return color && isatty(STDERR_FILENO) == 1 ? LogStyle::coloured : LogStyle::plain;
 }
 

@@ -19,6 +19,7 @@
 #include "manager/manager.hpp"
 #include "manager/notify_sockets.hpp"
 #include "manager/options.hpp"
+#include "manager/standard_output.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -170,8 +171,11 @@ int main(int argc, char** argv)
     auto fifo = begin(options);
     if (!fifo)
         return complain(fifo.error());
-    if (options.last_reset)
-        return print_last_reset(options.load);
+    if (options.last_reset) {
+        const int code = print_last_reset(options.load);
+        const auto written = flush_output();
+        return written ? code : complain(written.error());
+    }
     if (!options.dump_manifests.empty())
         return dump_manifests(options);
     config::Diagnostics diagnostics;

@@ -3,6 +3,7 @@
 
 #include "config/nearest.hpp"
 #include "manager/handover.hpp"
+#include "manager/standard_output.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -93,8 +94,8 @@ struct Raw
 void add_everest_options(CLI::App& app, Options& options, Raw& raw)
 {
     app.add_option("--prefix", options.load.prefix, "EVerest's directory, if not that of the build")->type_name("DIR");
-    app.add_option("--config", options.load.config, "A file, or a name in PREFIX/etc/everest")->type_name("FILE");
-    app.add_option("--conf", raw.deprecated_config, "Deprecated: same as --config")->type_name("FILE");
+    app.add_option("--config", options.load.config, "A file, or a name in PREFIX/etc/everest")->type_name("CONFIG");
+    app.add_option("--conf", raw.deprecated_config, "Deprecated: same as --config")->type_name("CONFIG");
     app.add_option("--db", options.database, "Configuration database; once filled, it wins")->type_name("FILE");
     app.add_flag("--db-init", raw.database_init, "Deprecated: has no effect");
     app.add_flag("--reset-from-yaml", options.reset_from_yaml, "Fill the database from --config again");
@@ -179,6 +180,13 @@ std::string explain_unknown(const CLI::App& app, int argc, char** argv)
     return {};
 }
 
+/// A file is most likely the configuration.
+std::string hint_for(const std::string& stray)
+{
+    std::error_code error;
+    return std::filesystem::is_regular_file(stray, error) ? "; did you mean `--config " + stray + "`?" : "";
+}
+
 /// What has no effect, and might have been meant to have one.
 void warn(const Raw& raw, const Options& options)
 {
@@ -191,7 +199,8 @@ void warn(const Raw& raw, const Options& options)
     if (options.reset_from_yaml && options.database.empty())
         std::fputs("manager: --reset-from-yaml has no effect without --db\n", stderr);
     for (const auto& argument : raw.stray)
-        std::fprintf(stderr, "manager: ignored the argument `%s`, which belongs to no option\n", argument.c_str());
+        std::fprintf(stderr, "manager: ignored the argument `%s`, which belongs to no option%s\n", argument.c_str(),
+                     hint_for(argument).c_str());
 }
 
 tl::expected<Options, std::string> combine(Options options, Raw raw)
@@ -231,7 +240,10 @@ tl::expected<Options, std::string> parse_options(int argc, char** argv)
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {
-        std::exit(app.exit(success));
+        const int code = app.exit(success);
+        if (const auto written = flush_output(); !written)
+            return refusal(written.error());
+        std::exit(code);
     } catch (const CLI::ExtrasError& error) {
         const auto unknown = explain_unknown(app, argc, argv);
         return refusal((unknown.empty() ? error.what() : unknown) + "; see --help");

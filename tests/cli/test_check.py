@@ -133,6 +133,11 @@ class BadFiles(WithPrefix):
         overlay = self.prefix.write(OVERLAY, "")
         self.accepted(self.prefix.check(), f"c.yaml: belay.yaml: {policy}, overlay: {overlay}\n")
 
+    def test_configuration_without_a_name(self):
+        for name in ("/dev/stdin", "/dev/fd/63", "/proc/self/fd/0"):
+            done = manager("--prefix", self.prefix.path, "--check", "--config", name)
+            self.refused(done, f"{name}: error: a configuration must have a name: a reload reads it again; write it to a file")
+
     def test_missing_configuration(self):
         self.prefix.write("etc/everest/charger.yaml", VALID)
         self.accepted(manager("--prefix", self.prefix.path, "--check", "--config", "charger"))
@@ -252,6 +257,7 @@ class Diagnostics(WithPrefix):
         self.assertIn(b"\033[1;31merror", self.on_a_terminal())
         self.assertIn(b"\033[1;31merror", self.on_a_terminal(NO_COLOR=""))
         self.assertNotIn(b"\033", self.on_a_terminal(NO_COLOR="1"))
+        self.assertNotIn(b"\033", self.on_a_terminal(TERM="dumb"))
         self.assertNotIn("\033", self.prefix.check().stderr)
 
     def test_wide_lines_are_cut_to_80_columns(self):

@@ -17,6 +17,13 @@ class Help(unittest.TestCase):
         self.assertIn("--trust-files-of USER", done.stdout)
         self.assertEqual([line for line in done.stdout.splitlines() if len(line) > COLUMNS], [])
 
+    def test_output_that_cannot_be_written(self):
+        for option in ("--help", "--version", "--last-reset"):
+            with self.subTest(option), open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([MANAGER, option], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+                self.assertEqual((done.returncode, done.stderr),
+                                 (1, "manager: could not write to standard output: No space left on device\n"))
+
 
 class Mistakes(unittest.TestCase):
     def refused(self, sentence, *arguments):
@@ -81,7 +88,14 @@ class Accepted(unittest.TestCase):
         self.assertIn("--db-init is deprecated and has no effect", self.check("--db-init", "--config", self.config))
 
     def test_stray_argument(self):
-        self.assertIn("ignored the argument `run`", self.check("--config", self.config, "run"))
+        said = self.check("--config", self.config, "run")
+        self.assertIn("ignored the argument `run`, which belongs to no option\n", said)
+        said = self.check("--config", self.config, self.config)
+        self.assertIn(f"which belongs to no option; did you mean `--config {self.config}`?\n", said)
+
+    def test_ids_with_commas(self):
+        self.assertIn("--ignore: there is no module id `a,b`; ids are separated by spaces",
+                      self.check("--config", self.config, "--ignore", "a,b"))
 
     def test_version(self):
         done = manager("--version")
