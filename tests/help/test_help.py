@@ -58,7 +58,9 @@ class Completion:
         self.directory = pathlib.Path(harness.tempfile.mkdtemp(prefix="belay-completion-"))
         self.addCleanup(harness.shutil.rmtree, self.directory)
         (self.directory / "charger.yaml").write_text("")
-        (self.directory / "etc").mkdir()
+        (self.directory / "etc/everest").mkdir(parents=True)
+        for name in ("default", "left", "belay"):
+            (self.directory / f"etc/everest/{name}.yaml").write_text("active_modules:\n  evse:\n    module: E\n  slac: {}\nx:\n  y: 1\n")
         environment = {"PATH": os.environ["PATH"], "TERM": "dumb", "HOME": str(self.directory), "LANG": "C.UTF-8"}
         self.shell = terminal.Terminal(self.command, environment)
         self.addCleanup(self.shell.close)
@@ -77,7 +79,23 @@ class Completion:
 
     def test_files_and_directories(self):
         self.assertEqual(self.completed("manager --config ch", ""), ["--config", "charger.yaml"])
+        self.assertEqual(self.completed("manager --config=ch", ""), ["--config=charger.yaml"])
         self.assertEqual([text.rstrip("/") for text in self.completed("manager --prefix ", "")], ["--prefix", "etc"])
+
+    def test_configurations_of_the_prefix(self):
+        prefix = str(self.directory)
+        self.assertEqual(self.completed(f"manager --prefix {prefix} --config le", ""), ["--prefix", prefix, "--config", "left"])
+        self.assertEqual(self.completed(f"manager --prefix={prefix} --config le", ""), [f"--prefix={prefix}", "--config", "left"])
+        self.assertEqual(self.completed(f"manager --prefix {prefix} --config bel", "")[-1], "bel")  # is none
+        self.assertEqual(self.completed(f"manager --prefix {prefix} --config cha", "")[-1], "charger.yaml")
+
+    def test_ids(self):
+        """Also the second one of an option, and an option that is repeated."""
+        begin = f"manager --prefix {self.directory} --config left "
+        self.assertEqual(self.completed(begin + "--ignore ev", "sl", "")[-3:], ["--ignore", "evse", "slac"])
+        self.assertEqual(self.completed(begin + "--ignore evse --ignore sl", "")[-2:], ["--ignore", "slac"])
+        self.assertEqual(self.completed(begin + "--ignore y", "")[-1], "y")
+        self.assertEqual(self.completed(begin + "--ignore evse --into", "")[-1], "--into-idle")
 
     def test_users(self):
         self.assertEqual(self.completed("manager --trust-files-of nobod", ""), ["--trust-files-of", "nobody"])
@@ -86,9 +104,6 @@ class Completion:
 class Bash(Completion, harness.unittest.TestCase):
     command = ["/bin/bash", "--norc", "--noprofile", "-i"]
     preparation = f"bind 'set enable-bracketed-paste off'; . {HELP}/bash/manager"
-
-    def test_a_value_after_an_equals_sign(self):
-        self.assertEqual(self.completed("manager --config=ch", ""), ["--config=charger.yaml"])
 
 
 class Zsh(Completion, harness.unittest.TestCase):
