@@ -68,7 +68,7 @@ constexpr std::array help{
     KeyHelp{"modules.restart.success_exit_status", "[0..255]", "Exit codes that are no failure, beside 0."},
     KeyHelp{"modules.liveness", "mapping",
             "How it is told that it hangs. It is aborted then, killed if that has no effect, and `restart` decides. "
-            "README tells of the other steps."},
+            "README.md tells of the other steps."},
     KeyHelp{
         "modules.liveness.stuck_after", "timeout",
         "How long it may be stopped, or wait in the kernel without progress, where `watchdog` or WatchdogSec= leads "

@@ -43,10 +43,11 @@ constexpr const char* examples = R"(  manager --config /etc/everest/charger.yaml
 )";
 
 constexpr const char* notes = R"(Without --config and --db it starts PREFIX/etc/everest/default.yaml. Signals:
-SIGINT and SIGTERM stop all modules in order, a second one kills them; SIGHUP
-reloads the configuration if it is valid. Exit codes: 0 stopped on request, or
-valid; 1 anything else, explained on standard error; started by systemd, 78 if
-the configuration must be changed first. Environment: MQTT_SERVER_ADDRESS and
+SIGINT and SIGTERM stop all modules in order, a second one kills them (the exit
+code is 1 then, as of EVerest's); SIGHUP reloads the configuration if it is
+valid. Exit codes: 0 stopped on request, or valid; 1 anything else, explained on
+standard error; started by systemd, 78 if the configuration or the command line
+must be changed first. Environment: MQTT_SERVER_ADDRESS and
 MQTT_SERVER_PORT override the broker; NO_COLOR.)";
 
 tl::unexpected<std::string> refusal(std::string sentence)

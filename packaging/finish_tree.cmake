@@ -6,6 +6,9 @@ set(doc ${tree}/usr/share/doc/belay)
 
 file(INSTALL ${CPACK_BELAY_DEBIAN_FILES}/copyright DESTINATION ${doc})
 file(INSTALL ${CPACK_BELAY_DEBIAN_FILES}/changelog DESTINATION ${doc} RENAME changelog.Debian)
+file(INSTALL ${CPACK_BELAY_DEBIAN_FILES}/../../README.md DESTINATION ${doc})
+# The example charger's, which has a comment for each key.
+file(INSTALL ${CPACK_BELAY_DEBIAN_FILES}/../../examples/charger/belay.yaml DESTINATION ${doc}/examples)
 file(INSTALL ${CPACK_BELAY_DEBIAN_FILES}/lintian-overrides DESTINATION ${tree}/usr/share/lintian/overrides RENAME belay)
 
 file(GLOB_RECURSE pages ${tree}/usr/share/man/*)

@@ -88,6 +88,11 @@ class Package(unittest.TestCase):
                 self.assertEqual(owner, "root/root")
                 self.assertRegex(mode, "^[-d]rwxr-xr-x$" if executable else "^-rw-r--r--$")
 
+    def test_what_the_pages_refer_to_is_there(self):
+        listing = self.listing()
+        for name in ("README.md", "examples/belay.yaml", "copyright"):
+            self.assertIn(f"/usr/share/doc/belay/{name}", listing)
+
     def test_conffiles_are_what_is_in_etc(self):
         in_etc = [path for path in self.listing() if path.startswith("/etc/") and not path.endswith("/")]
         self.assertEqual(sorted(self.control("conffiles").split()), sorted(in_etc))
