@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import unittest
 
@@ -57,9 +58,44 @@ class Recipe(unittest.TestCase):
     def test_every_file_of_the_package_is_in_the_recipe(self):
         patterns = expand(self.recipe["FILES:${PN}"])
         matched = {pattern: {name for name in self.files if name == pattern or name.startswith(f"{pattern}/")}
-                   for pattern in patterns}
+                   for pattern in patterns if pattern not in self.created()}
         self.assertEqual([pattern for pattern, names in matched.items() if not names], [], "nothing of it in the package")
         self.assertEqual(self.files, set().union(*matched.values()))
+
+    def created(self):
+        """The directories that do_install makes beside the package's: name → mode, user and group."""
+        found = re.findall(r"(?m)^ +install -d -m (\d+) -o (\S+) -g (\S+) \$\{D\}(\S+)$", RECIPE.read_text())
+        return {expand(name)[0]: owner for *owner, name in found}
+
+    def test_directories_that_nobody_could_make_later(self):
+        """All of tmpfiles.d that are not below /var and /run, which are made anew where the root is read-only."""
+        text = (SOURCE / "systemd/tmpfiles.conf.in").read_text().replace("@SYSCONFDIR@", "/etc")
+        lines = [line.split() for line in text.splitlines() if line.startswith("d ")]
+        wanted = {name: [mode, user, group] for _, name, mode, user, group, _ in lines
+                  if not name.startswith(("/var/", "/run/")) and user != "root"}
+        self.assertEqual(self.created(), wanted)
+        self.assertLessEqual(set(wanted), set(expand(self.recipe["FILES:${PN}"])))
+
+    def test_users(self):
+        """sysusers.d's, for useradd.bbclass; groups that base-passwd has need not be created."""
+        lines = [shlex.split(line, comments=True) for line in (SOURCE / "systemd/sysusers.conf").read_text().splitlines()]
+        members = [(line[1], line[2]) for line in lines if line and line[0] == "m"]
+        users, groups = ([shlex.split(one) for one in self.recipe[name].split(";") if one.strip()]
+                         for name in ("USERADD_PARAM:${PN}", "GROUPADD_PARAM:${PN}"))
+        created = {arguments[-1]: arguments[1] if arguments[0] == "--gid" else "-" for arguments in groups}
+        self.assertEqual(set(created) | {"dialout", "tty"},
+                         {group for _, group in members} | {line[1] for line in lines if line and line[0] == "g"})
+        for _, name, number, *_ in (line for line in lines if line and line[0] == "g"):
+            self.assertEqual(created[name], number)
+        wanted = [line[1:] for line in lines if line and line[0] == "u"]
+        self.assertEqual([arguments[-1] for arguments in users], [name for name, *_ in wanted])
+        for arguments, (name, number, comment, home, shell) in zip(users, wanted):
+            value = dict(zip(arguments, arguments[1:]))
+            self.assertEqual((value["--comment"], value["--home-dir"], value["--shell"]), (comment, home, shell))
+            self.assertEqual(value["--groups"].split(","), [group for user, group in members if user == name])
+            if number != "-":
+                self.assertEqual(f"{value['--uid']}:{created[value['--gid']]}", number)
+        self.assertRegex(RECIPE.read_text(), r"(?m)^inherit .*\bsystemd\b.*\buseradd\b")
 
     def test_conffiles(self):
         self.assertEqual(expand(self.recipe["CONFFILES:${PN}"]), dpkg_deb("--info", package(), "conffiles").split())

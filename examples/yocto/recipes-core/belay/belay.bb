@@ -15,7 +15,7 @@ inherit externalsrc
 EXTERNALSRC ?= "${@os.path.normpath(d.getVar('THISDIR') + '/../../../..')}"
 PV = "0.1.0"
 
-inherit cmake pkgconfig systemd features_check
+inherit cmake pkgconfig systemd useradd features_check
 # Its units are in /usr/lib.
 REQUIRED_DISTRO_FEATURES = "systemd usrmerge"
 
@@ -42,8 +42,27 @@ RRECOMMENDS:${PN} += "mosquitto"
 EXTRA_OECMAKE = "-DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_TESTING=OFF -DBELAY_HELP=OFF \
     -DBELAY_WARNINGS_AS_ERRORS=OFF"
 
+# What sysusers.d and tmpfiles.d of the package say, when the image is made: on a read-only root file system, and without
+# the systemd-sysusers of PACKAGECONFIG, nobody could do it later. A group that another recipe has created is left as it is.
+USERADD_PACKAGES = "${PN}"
+GROUPADD_PARAM:${PN} = " \
+    --gid 1500 everest; \
+    --gid 1501 gpio; \
+    --system systemd-journal; \
+    --system tss; \
+    --system mosquitto; \
+"
+USERADD_PARAM:${PN} = " \
+    --uid 1500 --gid everest --groups systemd-journal,dialout,tty,gpio,tss,mosquitto \
+    --comment 'EVerest modules' --no-create-home --home-dir /home/everest --shell /usr/sbin/nologin everest; \
+    --system --user-group --groups mosquitto --comment 'EVerest manager' --no-create-home \
+    --home-dir /var/lib/everest/manager --shell /usr/sbin/nologin everest-manager; \
+"
+
 do_install() {
     DESTDIR=${D} cmake --install ${B} --component belay
+    install -d -m 0750 -o everest -g everest ${D}/home/everest
+    install -d -m 0755 -o everest-manager -g everest-manager ${D}${sysconfdir}/everest/user-config
 }
 
 SYSTEMD_SERVICE:${PN} = "everest.service"
@@ -58,5 +77,7 @@ FILES:${PN} = " \
     ${nonarch_libdir}/systemd/catalog/belay.catalog \
     ${datadir}/belay \
     ${sysconfdir}/everest/belay.yaml \
+    ${sysconfdir}/everest/user-config \
+    /home/everest \
 "
 CONFFILES:${PN} = "${sysconfdir}/everest/belay.yaml"
