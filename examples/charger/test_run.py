@@ -100,6 +100,42 @@ class RunFor(unittest.TestCase):
         self.assertEqual(still_running(self.rows), [])
 
 
+# The build directory of somebody who is not root: cmake writes there when it installs.
+AS_SOMEBODY = """
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$1"
+chmod a+w "$1" && chmod -R a+w "$1/systemd" && find "$1" -maxdepth 1 -name 'install_manifest*' -exec chmod a+w {} +
+exec setpriv --reuid daemon --regid daemon --clear-groups "$3" --without-root --build-dir "$1" --for 5
+"""
+
+
+class WithoutRoot(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        scratch = tempfile.TemporaryDirectory(dir="/tmp")
+        cls.addClassCleanup(scratch.cleanup)
+        for name in ("upper", "work"):
+            (Path(scratch.name) / name).mkdir()
+        cls.done = subprocess.run(["unshare", "--mount", "sh", "-euc", AS_SOMEBODY, "sh", BUILD_DIRECTORY, scratch.name,
+                                   str(RUN)], capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd="/")
+        cls.rows = {match["id"]: match for match in map(ROW.match, cls.done.stdout.splitlines()) if match}
+
+    def test_all_are_who_starts_them_and_filtered(self):
+        self.assertEqual((self.done.returncode, self.done.stderr), (0, ""), self.done.stdout)
+        self.assertEqual({name: (row["user"], row["capabilities"], row["nnp"], row["seccomp"]) for name, row in self.rows.items()},
+                         {name: ("daemon", "-", "yes", "filter") for name in MODULES | {"launcher", "manager"}})
+
+    def test_power_flows_without_slac(self):
+        self.assertRegex(self.done.stdout, r"(?m)^slac +\| raw packet socket on lo: Operation not permitted")
+        self.assertRegex(self.done.stdout, r"(?m)^evse +\| session 1: 11.04 kW, [1-9]\d*\.\d Wh so far$")
+        self.assertRegex(self.done.stdout, r"Stopped in order: 11 processes ended")
+
+    def test_is_not_for_root(self):
+        with start("--without-root") as process:
+            _, errors = process.communicate(timeout=DEADLINE_S)
+        self.assertEqual((process.returncode, errors), (1, "run: --without-root is for somebody who is not root; leave it out, "
+                                                           "or become another user.\n"))
+
+
 class End(unittest.TestCase):
     """Runs that something ends while the vehicle charges."""
 
@@ -172,7 +208,7 @@ class Refusals(unittest.TestCase):
             self.assert_fails(subprocess.Popen(["/bin/bash", "-s"], stdin=script, stdout=subprocess.PIPE,
                                                stderr=subprocess.PIPE, text=True, cwd="/", user="nobody",
                                                extra_groups=[]),
-                              r"^run: this must be started as root, .*\n$")
+                              r"^run: only root can start modules as another user: .* or with --without-root\.\n$")
 
     def test_does_not_guess_options(self):
         self.assert_fails(start("--fro", "5"), r"^run: unknown option `--fro`; see --help\n$")

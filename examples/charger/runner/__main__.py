@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the example charger, runs it, shows what its processes are, and follows what they say.
 
-Arguments: the source directory, the seconds to run (inf: until told to stop), and a build directory or nothing."""
+Arguments: the source directory, the seconds to run (inf: until told to stop), and a build directory or nothing. Without
+root, all processes are whoever starts this."""
 
 import json
+import os
+import pwd
 import sys
 import time
 from pathlib import Path
@@ -13,9 +16,10 @@ from events import Events
 from privileges import read_privileges
 from processes import Broker, Manager, describe
 from progress import Interrupted, Screen, StageFailed
-from table import Row, format_table, legend
+from table import Row, format_table, legend, legend_without_root
 
-USER = "everest"
+ROOT = os.geteuid() == 0
+USER = "everest" if ROOT else pwd.getpwuid(os.geteuid()).pw_name
 
 
 def module_names(events, prefix, directory):
@@ -44,7 +48,8 @@ def judge(rows):
     """Everything but the launcher must be what the example promises."""
     for row in rows[1:]:
         privileges = row.privileges
-        if not privileges.exact or privileges.user != USER or not privileges.no_new_privs:
+        expected = privileges.exact if ROOT else not privileges.capabilities
+        if not expected or privileges.user != USER or not privileges.no_new_privs:
             raise StageFailed("checking the processes", f"{row.id} is not what it should be: {privileges}",
                               "This is a defect of Belay: please report it.")
 
@@ -57,7 +62,7 @@ def show(screen, manager, rows):
         screen.print(line)
     judge(rows)
     screen.print()
-    for line in legend(rows[0].privileges):
+    for line in legend(rows[0].privileges) if ROOT else legend_without_root():
         screen.print(line)
     screen.print()
 
@@ -74,10 +79,10 @@ def run(events, screen, build_directory, seconds):
     """The pids of all that ran, and how the manager ended."""
     with private_directory() as directory:
         socket_path = directory / "broker/mqtt.sock"
-        prefix = lay_out(events, screen, build_directory, directory, socket_path)
+        prefix = lay_out(events, screen, build_directory, directory, socket_path, rootless=not ROOT)
         names = module_names(events, prefix, directory)
         screen.progress("Starting", "the broker")
-        with Broker(events, directory, socket_path, USER) as broker, \
+        with Broker(events, directory, socket_path, USER if ROOT else None) as broker, \
                 Manager(events, screen, prefix, directory, len(names)) as manager:
             manager.wait_until_ready()
             deadline = time.monotonic() + seconds

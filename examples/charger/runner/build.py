@@ -81,7 +81,12 @@ def private_directory():
         shutil.rmtree(directory)
 
 
-def lay_out(events, screen, build_directory, directory, socket_path):
+def without_privileges(config):
+    """What only root can do is left out."""
+    return re.sub(r"(?m)^  run_as_user:.*\n|^    capabilities:\n(      - .*\n)+", "", config)
+
+
+def lay_out(events, screen, build_directory, directory, socket_path, rootless):
     """Installs manager and charger to a prefix in `directory`, and tells the configuration where the broker is."""
     screen.progress("Laying out the prefix")
     prefix = directory / "everest"
@@ -97,5 +102,5 @@ def lay_out(events, screen, build_directory, directory, socket_path):
     if count != 1:
         raise StageFailed("installing the configuration", f"{count} lines set mqtt_broker_socket_path, not one",
                           "Let examples/charger/config.yaml have one such line.")
-    config.write_text(text)
+    config.write_text(without_privileges(text) if rootless else text)
     return prefix

@@ -63,18 +63,20 @@ class Process:
 
 class Broker(Process):
     """Mosquitto on a Unix socket that its own user and the modules' group can use, and nobody else. Mosquitto creates
-    the socket as its own user; the group comes from the directory."""
+    the socket as its own user; the group comes from the directory. Without a `user`, it is whoever starts it."""
 
     def __init__(self, events, directory, socket_path, user):
         socket_path.parent.mkdir()
-        os.chown(socket_path.parent, pwd.getpwnam("mosquitto").pw_uid, pwd.getpwnam(user).pw_gid)
+        if user:
+            os.chown(socket_path.parent, pwd.getpwnam("mosquitto").pw_uid, pwd.getpwnam(user).pw_gid)
         socket_path.parent.chmod(0o2750)
+        identity = {"user": "mosquitto", "group": "mosquitto", "extra_groups": []} if user else {}
         config = directory / "mosquitto.conf"
         config.write_text(f"listener 0 {socket_path}\nallow_anonymous true\npersistence false\nlog_dest stderr\n")
         self._log = directory / "mosquitto.log"
         with open(self._log, "wb") as log:
             super().__init__(events, ["/usr/sbin/mosquitto", "-c", str(config)], stdout=log, stderr=log,
-                             user="mosquitto", group="mosquitto", extra_groups=[])
+                             **identity)
         self._socket_path = socket_path
 
     def __enter__(self):

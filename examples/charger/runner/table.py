@@ -27,7 +27,8 @@ def some(names, most=1):
 def cells(row):
     privileges = row.privileges
     return (row.id, row.module, str(privileges.pid), privileges.user, some(privileges.groups),
-            some(privileges.capabilities) if privileges.exact else f"{len(privileges.capabilities)}, below",
+            some(privileges.capabilities) if privileges.exact or not privileges.capabilities else
+            f"{len(privileges.capabilities)}, below",
             "yes" if privileges.no_new_privs else "no", privileges.seccomp,
             "-" if row.ready_ms is None else f"{row.ready_ms:.0f} ms")
 
@@ -55,3 +56,9 @@ def legend(launcher):
                          "read, too, and are the same. NNP: no_new_privs. READY: from fork to ready.")
     yield from paragraph(f"The launcher keeps {', '.join(launcher.capabilities)}: it starts the others, and neither "
                          "reads YAML nor hears the network.")
+
+
+def legend_without_root():
+    yield from paragraph("CAPABILITIES: the effective ones; nobody has any. NNP: no_new_privs. READY: from fork to ready.")
+    yield from paragraph("Without root no module becomes another user, and slac has no raw packet socket; what confines a "
+                         "module (Landlock, seccomp) does so here, too.")
