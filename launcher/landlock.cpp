@@ -40,22 +40,6 @@ constexpr std::array file_rights{Since{1, first_rights}, Since{landlock_refer_ab
                                  Since{landlock_truncate_abi, landlock_truncate},
                                  Since{landlock_ioctl_abi, landlock_ioctl_device}};
 
-LandlockAttributes attributes_of(const LandlockPlan& plan, int abi) noexcept
-{
-    LandlockAttributes result;
-    result.handled_access_fs = plan.handled_fs & landlock_file_rights(abi);
-    result.handled_access_net = plan.handled_net & landlock_port_rights(abi);
-    if (plan.isolate && abi >= landlock_scopes_abi)
-        result.scoped = landlock_scope_abstract_unix_socket | landlock_scope_signal;
-    // A rule set must handle something to be one. No module without CAP_MKNOD makes a device anyway.
-    if (plan.isolate && result.scoped == 0 && result.handled_access_fs == 0)
-        result.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK;
-    // Whoever handles files forbids to move them from one directory to another, unless that is handled and allowed.
-    if (result.handled_access_fs != 0)
-        result.handled_access_fs |= landlock_refer & landlock_file_rights(abi);
-    return result;
-}
-
 /// What is missing, or out of the user's reach, needs no rule.
 bool out_of_reach(int error) noexcept
 {
@@ -106,25 +90,43 @@ std::uint64_t landlock_port_rights(int abi) noexcept
     return abi >= landlock_ports_abi ? (landlock_bind_tcp | landlock_connect_tcp) : 0;
 }
 
+LandlockRuleset resolve(const LandlockPlan& plan, int abi) noexcept
+{
+    LandlockRuleset result;
+    if (abi < landlock_ptrace_abi)
+        return result;
+    auto& attributes = result.attributes;
+    attributes.handled_access_fs = plan.handled_fs & landlock_file_rights(abi);
+    attributes.handled_access_net = plan.handled_net & landlock_port_rights(abi);
+    if (plan.isolate && abi >= landlock_scopes_abi)
+        attributes.scoped = landlock_scope_abstract_unix_socket | landlock_scope_signal;
+    // A rule set must handle something to be one. No module without CAP_MKNOD makes a device anyway.
+    if (plan.isolate && attributes.scoped == 0 && attributes.handled_access_fs == 0)
+        attributes.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+    const bool wants_refer = (attributes.handled_access_fs & landlock_refer) != 0;
+    if (attributes.handled_access_fs != 0 && !wants_refer && abi >= landlock_refer_abi) {
+        attributes.handled_access_fs |= landlock_refer;
+        result.moves_freely = true;
+    }
+    return result;
+}
+
 int enter_landlock(const ModuleStart& start) noexcept
 {
-    const auto& plan = *start.landlock;
-    const auto attributes = attributes_of(plan, start.landlock_abi);
+    const auto& [attributes, moves_freely] = start.landlock_ruleset;
     if ((attributes.handled_access_fs | attributes.handled_access_net | attributes.scoped) == 0)
         return 0;
     const FileDescriptor ruleset{
         static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0))};
     if (!ruleset)
         return errno;
-    const bool moves_freely =
-        (plan.handled_fs & landlock_refer) == 0 && (attributes.handled_access_fs & landlock_refer) != 0;
     if (const int error = moves_freely ? add_path(ruleset.get(), "/", landlock_refer) : 0; error != 0)
         return error;
-    for (const auto& rule : plan.paths)
+    for (const auto& rule : start.landlock->paths)
         if (const int error = add_path(ruleset.get(), rule.path.c_str(), rule.access & attributes.handled_access_fs);
             error != 0)
             return error;
-    for (const auto& port : plan.ports)
+    for (const auto& port : start.landlock->ports)
         if (const int error = add_port(ruleset.get(), port, attributes.handled_access_net); error != 0)
             return error;
     return errno_of(::syscall(SYS_landlock_restrict_self, ruleset.get(), 0));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/plan.hpp"
+
 #include <cstdint>
 
 /// landlock(7): what keeps processes of one user apart, from running what they wrote, and, if the plan says so, from
@@ -32,6 +34,17 @@ struct LandlockAttributes
     std::uint64_t handled_access_net = 0;
     std::uint64_t scoped = 0;
 };
+
+/// What a plan comes to on a kernel; without attributes there is no domain.
+struct LandlockRuleset
+{
+    LandlockAttributes attributes;
+    /// `/` is allowed `landlock_refer`: whoever handles files forbids to move them from one directory to another,
+    /// unless that is handled and allowed.
+    bool moves_freely = false;
+};
+
+LandlockRuleset resolve(const LandlockPlan& plan, int abi) noexcept;
 
 /// The running kernel's; 0: it has none, or it is switched off.
 int landlock_abi() noexcept;

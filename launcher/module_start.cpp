@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/module_start.hpp"
 
-#include "launcher/landlock.hpp"
 #include "launcher/stage_functions.hpp"
 
 #include <algorithm>
@@ -87,7 +86,7 @@ PreparedStart::PreparedStart(const ProcessPlan& plan, Filters& filters)
     start_.former_network_namespace = namespace_id("/proc/self/ns/net");
     start_.no_new_privileges = plan.no_new_privileges;
     start_.landlock = &plan.landlock;
-    start_.landlock_abi = launcher::landlock_abi();
+    start_.landlock_ruleset = resolve(plan.landlock, landlock_abi());
     start_.filter = program_of(filters.refusing);
     start_.allowed = program_of(filters.allowing);
 }

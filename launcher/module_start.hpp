@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "launcher/landlock.hpp"
 #include "launcher/plan.hpp"
 #include "launcher/seccomp_filter.hpp"
 
@@ -44,7 +45,7 @@ struct ModuleStart
     ino_t former_mount_namespace = 0;   ///< the launcher's
     ino_t former_network_namespace = 0; ///< the launcher's
     const LandlockPlan* landlock = nullptr;
-    int landlock_abi = 0;    ///< the kernel's
+    LandlockRuleset landlock_ruleset;
     pid_t out_of_reach = 0;  ///< a process that may not be signalled from inside the domain; 0: not checked
     sock_fprog filter{};     ///< no instructions: no filter
     sock_fprog allowed{};    ///< likewise; what it does not allow is notified over `status`

@@ -68,7 +68,7 @@ tl::expected<void, std::string> Preparation::prepare(const LaunchPlan& plan, con
     start.program = program->get();
     start.null_device = null_device_;
     start.parent = ::getpid();
-    start.out_of_reach = module.landlock.isolate && start.landlock_abi >= landlock_scopes_abi ? manager_ : 0;
+    start.out_of_reach = (start.landlock_ruleset.attributes.scoped & landlock_scope_signal) != 0 ? manager_ : 0;
     programs_.push_back(std::move(*program));
     return {};
 }
