@@ -32,6 +32,15 @@ bool kept(const ModuleStart& start) noexcept
     return start.privileges == Privileges::kept;
 }
 
+/// Asked with arguments that are EFAULT or EINVAL to the kernel.
+bool nobody_has_keyrings() noexcept
+{
+    const auto refused = [](long result) { return result < 0 && (errno == EPERM || errno == ENOSYS); };
+    return refused(::syscall(SYS_keyctl, KEYCTL_DESCRIBE, 0, nullptr, 0)) &&
+           refused(::syscall(SYS_add_key, nullptr, nullptr, nullptr, 0, 0)) &&
+           refused(::syscall(SYS_request_key, nullptr, nullptr, nullptr, 0));
+}
+
 int verify_identity(const ModuleStart& start) noexcept
 {
     std::array<uid_t, 3> uids{};
@@ -85,12 +94,14 @@ int verify_capabilities(const ModuleStart& start) noexcept
 
 } // namespace
 
+/// A kernel without keyrings has none to share, and where a filter refuses all that they are used by, as that of a
+/// container does, it refuses it to the module as well.
 int join_session_keyring(const ModuleStart& start) noexcept
 {
     if (!start.change_identity)
         return 0;
     const int error = errno_of(::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr));
-    return error == ENOSYS ? 0 : error; // a kernel without keyrings has none to share
+    return error == 0 || nobody_has_keyrings() ? 0 : error;
 }
 
 int set_groups(const ModuleStart& start) noexcept

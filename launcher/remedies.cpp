@@ -36,12 +36,19 @@ constexpr std::array remedies{
     Remedy{StageId::limits, EPERM, "a hard limit above the service's own needs CAP_SYS_RESOURCE"},
     Remedy{StageId::priorities, EPERM,
            "CAP_SYS_NICE or CAP_SYS_RESOURCE is missing; add it to CapabilityBoundingSet= of the unit"},
+    Remedy{StageId::keyring, EPERM,
+           "whoever started Belay filters keyctl(2) but not add_key(2) or request_key(2); let the profile of the "
+           "container "
+           "allow all three or none"},
     Remedy{StageId::namespaces, EPERM,
            "CAP_SYS_ADMIN (and, for the loopback, CAP_NET_ADMIN) is missing; add it to CapabilityBoundingSet= of the "
            "unit"},
     Remedy{StageId::mounts, EPERM, "CAP_SYS_ADMIN is missing; add it to CapabilityBoundingSet= of the unit"},
     Remedy{StageId::mounts, ENOENT, "a path under `write` or a device under `devices` is not there"},
     Remedy{StageId::mounts, ENOSYS, "Linux 5.12 is needed"},
+    Remedy{
+        StageId::landlock, EPERM,
+        "whoever started Belay filters some calls of landlock(7); let the profile of the container allow all or none"},
     Remedy{StageId::landlock, E2BIG, "domains are nested too deep: Belay itself runs in 16 of them"},
     Remedy{StageId::working_directory, 0, "let the module's user search the directory and all above it"},
     Remedy{StageId::verification, 0, "nothing was executed; this is a defect of Belay or of the kernel: report it"},
@@ -52,10 +59,15 @@ constexpr std::array remedies{
            "see also noexec in mount(8)"},
     Remedy{StageId::execution, ENOEXEC, "the program is for another machine, or a script without #!"},
     Remedy{StageId::execution, ENOENT, "its dynamic loader is not installed"},
+    Remedy{StageId::execution, EPERM,
+           "execveat(2) is refused by a filter or a security module; let the profile of the container allow it"},
+    Remedy{StageId::execution, ENOSYS, "execveat(2) is refused by a filter; let the profile of the container allow it"},
     Remedy{StageId::execution, EAGAIN, "the user has too many processes; raise LimitNPROC="},
     Remedy{StageId::fork, EBUSY, "what was left of it in its control group has been killed and does not end"},
     Remedy{StageId::fork, ENODEV, "somebody removed the module's control group; leave what is below Belay's own to it"},
     Remedy{StageId::fork, EACCES, "the delegated control group does not belong to the launcher's user"},
+    Remedy{StageId::fork, EPERM,
+           "clone3(2) is refused by a filter; let the profile of the container allow it, or refuse it with ENOSYS"},
     Remedy{StageId::fork, EAGAIN, "too many processes; raise TasksMax= or LimitNPROC="},
 };
 

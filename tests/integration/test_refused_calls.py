@@ -36,6 +36,29 @@ class RefusedCalls(harness.Case):
             with self.subTest(error):
                 self.assertIn("Landlock", self.check_works(LANDLOCK, error))
 
+    def test_no_keyrings(self):
+        """Docker's profile refuses all three; a kernel without CONFIG_KEYS has none of them."""
+        for error in ("EPERM", "ENOSYS"):
+            with self.subTest(error):
+                self.assertNotIn("keyring", self.check_works("keyctl,add_key,request_key", error))
+
+    def check_explained(self, calls, error, text):
+        manager = self.begin(calls, error)
+        manager.wait_for_log(text)
+        self.assertEqual(list(manager.module_pids()), [])
+        manager.stop(signal.SIGTERM)
+
+    def test_keyrings_that_only_cannot_be_left(self):
+        """What is the launcher's would be within reach."""
+        self.check_explained("keyctl", "EPERM", "could not join a new session keyring: Operation not permitted (EPERM); "
+                             "whoever started Belay filters keyctl(2) but not add_key(2) or request_key(2)")
+
+    def test_processes_that_cannot_be_made(self):
+        self.check_explained("clone3", "EPERM", "clone3(2) is refused by a filter")
+
+    def test_programs_that_cannot_be_executed(self):
+        self.check_explained("execveat", "EPERM", "execveat(2) is refused by a filter")
+
 
 if __name__ == "__main__":
     harness.main()
