@@ -7,6 +7,7 @@
 
 #include "launcher/capability_sets.hpp"
 #include "launcher/complaint.hpp"
+#include "launcher/descriptor_limit.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/feeding.hpp"
 #include "launcher/launcher.hpp"
@@ -100,6 +101,18 @@ Result<LaunchPlan> read_plan(const FileDescriptor& file)
     return decode(bytes);
 }
 
+/// For what the launcher opens; its modules get the limit that it was started with, which is returned.
+Result<ResourceLimit> make_room(LaunchPlan& plan)
+{
+    auto former = raise_descriptor_limit();
+    if (!former)
+        return former;
+    if (auto enough = check_descriptor_limit(*former, plan); !enough)
+        return tl::unexpected(std::move(enough.error()));
+    hand_on(*former, plan);
+    return former;
+}
+
 Result<FileDescriptor> block_signals()
 {
     sigset_t set;
@@ -128,10 +141,13 @@ Result<int> launch(const Arguments& arguments)
     if (!null_device)
         return tl::unexpected(null_device.error());
     prepare_complaints();
-    const auto plan = read_plan(plan_file);
+    auto plan = read_plan(plan_file);
     if (!plan)
         return tl::unexpected(plan.error());
     NotifyDirectory notify_directory{*plan};
+    const auto former_limit = make_room(*plan);
+    if (!former_limit)
+        return tl::unexpected(former_limit.error());
     auto signals = block_signals();
     if (!signals)
         return tl::unexpected(signals.error());
@@ -160,6 +176,8 @@ Result<int> launch(const Arguments& arguments)
         return tl::unexpected(trimmed.error());
     const int code = launcher.run();
     notify_directory.remove();
+    const rlimit former{former_limit->soft, former_limit->hard};
+    ::setrlimit(RLIMIT_NOFILE, &former); // for a successor; lowering cannot fail
     const int error = launcher.reload();
     if (error == 0)
         return code;

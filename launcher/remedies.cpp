@@ -68,6 +68,7 @@ constexpr std::array remedies{
     Remedy{StageId::fork, EACCES, "the delegated control group does not belong to the launcher's user"},
     Remedy{StageId::fork, EPERM,
            "clone3(2) is refused by a filter; let the profile of the container allow it, or refuse it with ENOSYS"},
+    Remedy{StageId::fork, EMFILE, "the launcher has too many open files; raise LimitNOFILE= of the unit"},
     Remedy{StageId::fork, EAGAIN, "too many processes; raise TasksMax= or LimitNPROC="},
 };
 

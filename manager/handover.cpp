@@ -2,6 +2,7 @@
 #include "manager/handover.hpp"
 
 #include "launcher/capability_sets.hpp"
+#include "launcher/descriptor_limit.hpp"
 #include "launcher/errno_text.hpp"
 #include "launcher/stages.hpp"
 
@@ -98,6 +99,8 @@ tl::expected<void, std::string> become_manager(const launcher::ProcessPlan& plan
     if (!null_device || ::dup2(null_device.get(), STDIN_FILENO) < 0)
         return failure("close standard input", errno);
     set_environment(plan);
+    if (const auto raised = launcher::raise_descriptor_limit(); !raised)
+        return tl::unexpected(raised.error());
     if (const auto dropped = launcher::drop_privileges(plan); !dropped)
         return tl::unexpected("the manager could not drop its privileges: " + launcher::explain(dropped.error()));
     // Its memory is nobody's business, not even that of modules with the same user.
