@@ -26,8 +26,14 @@ bool out_of_reach(pid_t pid) noexcept
 
 bool wants_signal_domain(const LaunchPlan& plan) noexcept
 {
-    const auto isolated = [](const ProcessPlan& module) { return module.landlock.isolate; };
-    return !plan.modules.empty() && std::all_of(plan.modules.begin(), plan.modules.end(), isolated);
+    return !plan.modules.empty() && signals_others(plan) == nullptr;
+}
+
+const ProcessPlan* signals_others(const LaunchPlan& plan) noexcept
+{
+    const auto found = std::find_if(plan.modules.begin(), plan.modules.end(),
+                                    [](const ProcessPlan& module) { return !module.landlock.isolate; });
+    return found == plan.modules.end() ? nullptr : &*found;
 }
 
 bool enter_signal_domain() noexcept

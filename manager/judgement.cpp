@@ -9,6 +9,7 @@
 #include "manager/check.hpp"
 #include "manager/file_text.hpp"
 #include "manager/handover.hpp"
+#include "manager/own_domain.hpp"
 #include "manager/own_unit.hpp"
 #include "manager/trust_check.hpp"
 #include "manager/visitor.hpp"
@@ -66,7 +67,8 @@ Result<launcher::Invocation> invocation_of(const Options& options)
         return tl::unexpected(program.error());
     launcher::Invocation result{std::move(*program), options.arguments, {}};
     for (const auto& [name, value] : options.load.environment)
-        result.environment.push_back(name + '=' + value);
+        if (!is_domain_variable(name))
+            result.environment.push_back(name + '=' + value);
     return result;
 }
 
@@ -188,6 +190,8 @@ void judge_plan(const config::Configuration& configuration, const Options& optio
         judgement.reasons.push_back(launcher.error());
     check_trust(configuration, starter, judgement);
     check_new_privileges(judgement);
+    if (auto demand = demand_on_domain(*judgement.plan, options))
+        judgement.reasons.push_back(std::move(*demand));
     if (options.starts_nothing()) {
         check_capabilities(starter, judgement);
         check_reach(configuration, judgement);

@@ -8,7 +8,6 @@
 #include "launcher/feeding.hpp"
 #include "launcher/protocol.hpp"
 #include "launcher/service_manager.hpp"
-#include "launcher/signal_domain.hpp"
 #include "manager/boot_source.hpp"
 #include "manager/check.hpp"
 #include "manager/handover.hpp"
@@ -19,6 +18,7 @@
 #include "manager/manager.hpp"
 #include "manager/notify_sockets.hpp"
 #include "manager/options.hpp"
+#include "manager/own_domain.hpp"
 #include "manager/standard_output.hpp"
 
 #include <cerrno>
@@ -72,16 +72,6 @@ Result<FileDescriptor> open_timeline(const std::string& path)
     return file;
 }
 
-/// Proved while this is root: who it cannot signal now, neither half ever can. Domains nest: a reload stays in its own.
-bool confine_signals(const launcher::LaunchPlan& plan, bool reloaded)
-{
-    if (!launcher::wants_signal_domain(plan))
-        return false;
-    if (reloaded && launcher::reaches_nobody_else())
-        return true;
-    return launcher::enter_signal_domain() && launcher::reaches_nobody_else();
-}
-
 /// By belay.yaml, or by systemd.
 bool is_watched(const launcher::LaunchPlan& plan)
 {
@@ -126,7 +116,7 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
     auto timeline = open_timeline(options.timeline);
     if (!timeline)
         return tl::unexpected(timeline.error());
-    plan->signal_domain = confine_signals(*plan, options.reloaded);
+    confine_signals(*plan, options);
     auto sockets = make_notify_sockets(configuration, options.load.environment, *plan);
     if (!sockets)
         return tl::unexpected(sockets.error());

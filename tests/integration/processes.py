@@ -2,6 +2,7 @@
 """Processes as proc(5) shows them."""
 
 import collections
+import ctypes
 import os
 import pathlib
 import re
@@ -21,6 +22,11 @@ def parents():
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
     return found
+
+
+def landlock_abi():
+    """The kernel's; 0 or less: it has none."""
+    return ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1)
 
 
 def children_of(pid):

@@ -5,11 +5,12 @@ import os
 import pathlib
 import shlex
 import signal
+import unittest
 
 import harness
 from harness import START, STOP, Prefix, alive, status_of, wait_until
 from mqtt import Broker
-from processes import children_of, descriptors
+from processes import children_of, descriptors, landlock_abi
 
 RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_FORCE_TERMINATING", "MANAGER_SHUTDOWN_FINALIZING"]
 GRACEFUL_RELOAD = ["MANAGER_RESTART_REQUESTED", "MANAGER_SHUTDOWN_FINALIZING", "ALL_MODULES_STOPPED_CLEAN"]
@@ -17,6 +18,28 @@ CRASH = ["MANAGER_SHUTDOWN_REQUESTED", "MANAGER_CRASH_SHUTDOWN_IN_PROGRESS", "MA
          "MANAGER_SHUTDOWN_FINALIZING"]
 MODULES = {"store": "Thing", "example": "Thing"}
 CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+# landlock(7), from ABI 6 on: nobody in here signals who is outside. One stays behind, who is no child of the manager.
+SANDBOX = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+ruleset = libc.syscall(444, (ctypes.c_uint64 * 3)(0, 0, 2), ctypes.c_size_t(24), 0)
+if ruleset < 0 or libc.prctl(38, 1, 0, 0, 0) != 0 or libc.syscall(446, ruleset, 0) != 0:
+    sys.exit("no sandbox")
+if os.fork() == 0:
+    os.setsid()
+    bystander = os.fork()
+    if bystander == 0:
+        os.execv("/bin/sleep", ["sleep", "1000"])
+    with open(sys.argv[1] + ".new", "w") as file:
+        file.write(str(bystander))
+    os.rename(sys.argv[1] + ".new", sys.argv[1])
+    os._exit(0)
+os.wait()
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+needs_scopes = unittest.skipUnless(landlock_abi() >= 6, "needs Landlock's ABI 6 (Linux 6.12)")
 
 
 class Reload(harness.Case):
@@ -29,8 +52,8 @@ class Reload(harness.Case):
     def configure(self, modules, **settings):
         return self.prefix.configure(modules, run_as_user="everest", **self.broker.settings, **settings)
 
-    def begin(self, *options, modules=MODULES):
-        self.manager = self.start(self.prefix, self.configure(modules), *options)
+    def begin(self, *options, modules=MODULES, wrap=list):
+        self.manager = self.start(self.prefix, self.configure(modules), *options, wrap=wrap)
         self.hold_fifo()
         self.manager.wait_for("ALL_MODULES_STARTED")
 
@@ -273,6 +296,36 @@ class Reload(harness.Case):
         wait_until(lambda: self.manager.status().count("ALL_MODULES_STARTED") == 2, "the reload")
         os.kill(launcher, signal.SIGTERM)
         wait_until(lambda: self.manager.status() == START + RELOAD + START + STOP, lambda: str(self.manager))
+
+    @needs_scopes
+    def test_who_shares_a_callers_sandbox_is_left_alone(self):
+        """The first one enters no domain of its own, for one module may signal others; the next one must not take the
+        caller's for its own."""
+        file = self.scratch / "bystander"
+        off = self.prefix.write("etc/everest/belay.yaml", 'modules: {store: {sandbox: {landlock: "off"}}}')
+        self.begin(wrap=lambda command: ["/usr/bin/python3", "-c", SANDBOX, file, *command])
+        bystander = int(file.read_text())
+        self.addCleanup(os.kill, bystander, signal.SIGKILL)
+        off.unlink()
+        self.reload()
+        self.assertTrue(alive(bystander), self.manager)
+        self.reload(2)
+        self.assertTrue(alive(bystander), self.manager)
+        self.assertEqual(self.manager.stop(signal.SIGTERM), 0, self.manager)
+        self.assertTrue(alive(bystander), self.manager)
+
+    @needs_scopes
+    def test_a_module_that_may_signal_others_now(self):
+        """It could not, in the signal domain of all."""
+        self.begin()
+        self.reload()
+        self.prefix.write("etc/everest/belay.yaml", 'modules: {store: {sandbox: {landlock: "off"}}}')
+        self.manager.send(signal.SIGHUP)
+        self.manager.wait_for_log("module `store` may signal other processes now")
+        self.manager.wait_for_log("restart instead of reloading")
+        self.manager.wait_for_log("the configuration was refused as explained above")
+        self.assertEqual(self.manager.status().count("MANAGER_INITIALIZING"), 2, self.manager)
+        self.assertEqual(sorted(self.manager.module_pids()), sorted(MODULES))
 
 
 if __name__ == "__main__":
