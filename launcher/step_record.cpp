@@ -28,6 +28,24 @@ namespace {
 constexpr unsigned most_at_once = 32;
 constexpr std::uint64_t refill_ns = 10 * ns_per_s;
 constexpr std::size_t longest_line = 512;
+constexpr std::uint64_t between_looks_ns = 10 * ns_per_ms;
+
+/// Whether the child ends in time; it is reaped then. Where there is no descriptor for it, it is looked at again and
+/// again.
+bool await(pid_t child, std::uint64_t deadline, int& status) noexcept
+{
+    const FileDescriptor process{static_cast<int>(::syscall(SYS_pidfd_open, child, 0))};
+    while (::waitpid(child, &status, WNOHANG) == 0) {
+        const auto now = monotonic_ns();
+        if (now >= deadline)
+            return false;
+        pollfd end{process.get(), POLLIN, 0};
+        const auto left = deadline - now;
+        const timespec timeout = to_timespec(process ? left : std::min(left, between_looks_ns));
+        ::ppoll(&end, 1, &timeout, nullptr);
+    }
+    return true;
+}
 
 } // namespace
 
@@ -143,19 +161,14 @@ void StepRecord::settle(std::uint64_t timeout_ms) noexcept
 {
     const auto deadline = monotonic_ns() + timeout_ms * ns_per_ms;
     while (writer_ != 0) {
-        const auto now = monotonic_ns();
-        const FileDescriptor process{static_cast<int>(::syscall(SYS_pidfd_open, writer_, 0))};
-        pollfd end{process.get(), POLLIN, 0};
-        const timespec timeout = to_timespec(deadline > now ? deadline - now : 0);
-        if (::ppoll(&end, 1, &timeout, nullptr) != 1) {
+        int status = 0;
+        if (!await(writer_, deadline, status)) {
             complain("could not record the step `%.*s` in %s within %.1f s", static_cast<int>(last_step().size()),
                      last_step().data(), path_.c_str(), static_cast<double>(timeout_ms) / 1e3);
             ::kill(std::exchange(writer_, 0), SIGKILL);
             again_ = false;
             return;
         }
-        int status = 0;
-        ::waitpid(writer_, &status, 0);
         writer_ended(status);
     }
 }

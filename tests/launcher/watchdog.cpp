@@ -8,6 +8,9 @@
 #include "running.hpp"
 
 #include <iterator>
+#include <vector>
+
+#include <sys/resource.h>
 
 using namespace belay;
 using namespace belay::launcher;
@@ -171,6 +174,30 @@ TEST_CASE("steps are durable lines, the oldest of which make room, and nobody ca
     CHECK(content(file).ends_with(" exit three\n"));
     CHECK(content(file).size() < 512);
     CHECK((std::filesystem::status(file).permissions() & std::filesystem::perms::all) == std::filesystem::perms{0644});
+}
+
+TEST_CASE("whoever has no descriptor left does not wait for a record that is written")
+{
+    const TemporaryDirectory directory{"steps"};
+    WatchdogPlan plan;
+    plan.record_directory = directory.path.string();
+    StepRecord record{plan};
+    rlimit former{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &former) == 0);
+    constexpr rlim_t few = 64;
+    const rlimit limit{few, former.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    std::vector<FileDescriptor> all;
+    while (all.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC))) {
+    }
+    const auto begin = monotonic_ns();
+    record.add("exit one");
+    record.settle(20000);
+    const auto end = monotonic_ns();
+    all.clear();
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &former) == 0);
+    CHECK(end - begin < 10000 * ns_per_ms);
+    CHECK(content(directory.path / StepRecord::file_name).ends_with(" exit one\n"));
 }
 
 TEST_CASE("a record that cannot be written is no reason to fail")
