@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/complaint.hpp"
 
-#include "launcher/descriptor.hpp"
 #include "launcher/journal.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace belay::launcher {
@@ -33,6 +35,21 @@ bool enter_into_journal(const MessageType* type, int priority, const char* text)
     return send_to_journal({entry.data(), static_cast<std::size_t>(size)}) == 0;
 }
 
+/// What standard error is. Modules share it: one that writes between a look at the room and a write takes that away.
+int own_output = -1; ///< opened anew for this process, and non-blocking: a FIFO
+bool is_socket = false;
+
+ssize_t write_at_once(std::span<const char> text) noexcept
+{
+    if (is_socket)
+        return ::send(STDERR_FILENO, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (own_output >= 0)
+        return ::write(own_output, text.data(), text.size());
+    pollfd writable{STDERR_FILENO, POLLOUT, 0};
+    const bool has_room = ::poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT) != 0;
+    return has_room ? ::write(STDERR_FILENO, text.data(), text.size()) : 0;
+}
+
 void tell(const MessageType* type, int priority, Text& text) noexcept
 {
     std::replace(text.begin(), text.end(), '\n', ' ');
@@ -42,22 +59,29 @@ void tell(const MessageType* type, int priority, Text& text) noexcept
     std::array<char, longest_text + 32> line{};
     const int size = journal ? std::snprintf(line.data(), line.size(), "<%d>launcher: %s\n", priority, text.data())
                              : std::snprintf(line.data(), line.size(), "launcher: %s\n", text.data());
-    pollfd writable{STDERR_FILENO, POLLOUT, 0};
-    if (::poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT) != 0 &&
-        ::write(STDERR_FILENO, line.data(), static_cast<std::size_t>(size)) < 0)
-        return; // nobody is left to tell
+    write_at_once({line.data(), static_cast<std::size_t>(size)});
 }
 
 } // namespace
 
 void prepare_complaints() noexcept
 {
-    if (::isatty(STDERR_FILENO) != 1)
-        return; // with room for one byte, a pipe has room for a page
-    // Opened anew: the flags of the inherited one are also the shell's.
-    const FileDescriptor terminal{::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
-    if (terminal)
-        ::dup2(terminal.get(), STDERR_FILENO);
+    struct stat status
+    {};
+    if (::fstat(STDERR_FILENO, &status) != 0)
+        return;
+    is_socket = S_ISSOCK(status.st_mode);
+    const bool is_terminal = ::isatty(STDERR_FILENO) == 1;
+    if (!is_terminal && !S_ISFIFO(status.st_mode))
+        return;
+    // Opened anew: the flags of the inherited one are also the shell's, or the modules'.
+    const int opened = ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (!is_terminal) {
+        own_output = opened;
+    } else if (opened >= 0) { // modules do not write there themselves
+        ::dup2(opened, STDERR_FILENO);
+        ::close(opened);
+    }
 }
 
 void complain(const char* format, ...) noexcept

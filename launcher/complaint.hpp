@@ -10,8 +10,8 @@
 /// Allocates nothing.
 namespace belay::launcher {
 
-/// Makes writing to a terminal non-blocking for this process alone. Elsewhere complain() finds out whether there is
-/// room.
+/// Makes writing to a terminal or a FIFO non-blocking for this process alone; a socket needs nothing. Elsewhere
+/// complain() finds out whether there is room.
 void prepare_complaints() noexcept;
 
 /// An error: "launcher: …" and a line feed, as printf(3); in the journal of the priority LOG_ERR, without the prefix.

@@ -9,6 +9,31 @@
 using namespace belay;
 using namespace belay::launcher;
 
+namespace {
+
+void fill(int file)
+{
+    REQUIRE(::fcntl(file, F_SETFL, O_NONBLOCK) == 0);
+    while (::write(file, "full", 4) > 0) {
+    }
+    REQUIRE(::fcntl(file, F_SETFL, 0) == 0);
+}
+
+/// Whether `pid`, which is traced, is about to write to what `file` is.
+bool begins_to_write(pid_t pid, const struct stat& file)
+{
+    __ptrace_syscall_info info{};
+    REQUIRE(::ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) > 0);
+    struct stat found
+    {};
+    return info.op == PTRACE_SYSCALL_INFO_ENTRY && (info.entry.nr == SYS_write || info.entry.nr == SYS_sendto) &&
+           ::stat(("/proc/" + std::to_string(pid) + "/fd/" + std::to_string(info.entry.args[0])).c_str(), &found) ==
+               0 &&
+           found.st_dev == file.st_dev && found.st_ino == file.st_ino;
+}
+
+} // namespace
+
 TEST_CASE("a module is started, seen to run, seen to end")
 {
     Running launcher{plan_of({unprivileged({"/bin/sh", "-c", "exit 7"})})};
@@ -55,14 +80,44 @@ TEST_CASE("a standard error that nobody reads does not keep the launcher from st
     }
     const FileDescriptor reader{both[0]};
     const FileDescriptor writer{both[1]};
-    REQUIRE(::fcntl(writer.get(), F_SETFL, O_NONBLOCK) == 0);
-    while (::write(writer.get(), "full", 4) > 0) {
-    }
-    REQUIRE(::fcntl(writer.get(), F_SETFL, 0) == 0);
+    fill(writer.get());
     Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})}), "", writer.get()};
     launcher.say(Start{});
     const auto module = launcher.expect<Started>().pid;
     launcher.control.reset();
+    CHECK(ends(module));
+    CHECK(ends(launcher.pid));
+}
+
+TEST_CASE("a module that fills standard error while the launcher writes to it does not keep it waiting")
+{
+    std::array<int, 2> both{};
+    SECTION("a pipe")
+    {
+        REQUIRE(::pipe2(both.data(), O_CLOEXEC) == 0);
+    }
+    SECTION("a socket")
+    {
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both.data()) == 0);
+    }
+    const FileDescriptor reader{both[0]};
+    const FileDescriptor writer{both[1]};
+    struct stat file
+    {};
+    REQUIRE(::fstat(writer.get(), &file) == 0);
+    Running launcher{plan_of({unprivileged({"/bin/sleep", "60"})}), "", writer.get()};
+    launcher.say(Start{});
+    const auto module = launcher.expect<Started>().pid;
+    REQUIRE(::ptrace(PTRACE_SEIZE, launcher.pid, nullptr, PTRACE_O_TRACESYSGOOD) == 0);
+    REQUIRE(::ptrace(PTRACE_INTERRUPT, launcher.pid, nullptr, nullptr) == 0);
+    launcher.control.reset(); // of which it complains
+    int status = 0;
+    do {
+        REQUIRE(::waitpid(launcher.pid, &status, 0) == launcher.pid);
+        REQUIRE(WIFSTOPPED(status));
+    } while (!begins_to_write(launcher.pid, file) && ::ptrace(PTRACE_SYSCALL, launcher.pid, nullptr, nullptr) == 0);
+    fill(writer.get());
+    REQUIRE(::ptrace(PTRACE_DETACH, launcher.pid, nullptr, nullptr) == 0);
     CHECK(ends(module));
     CHECK(ends(launcher.pid));
 }
