@@ -117,7 +117,7 @@ tl::expected<int, Refusal> start(const config::Configuration& configuration, con
     if (!timeline)
         return tl::unexpected(timeline.error());
     confine_signals(*plan, options);
-    auto sockets = make_notify_sockets(configuration, options.load.environment, *plan);
+    auto sockets = make_notify_sockets(configuration, options.load.environment, *plan, static_cast<bool>(*instance));
     if (!sockets)
         return tl::unexpected(sockets.error());
     auto record = is_watched(*plan) ? take_up_record(configuration, options.load.environment, *plan) : TakenUp{};

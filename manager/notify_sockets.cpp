@@ -3,12 +3,15 @@
 
 #include "launcher/errno_text.hpp"
 #include "launcher/notify_directory.hpp"
+#include "manager/instance.hpp"
 #include "manager/service_directory.hpp"
 
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
 #include <sys/socket.h>
@@ -19,6 +22,8 @@
 namespace belay::manager {
 
 namespace {
+
+namespace fs = std::filesystem;
 
 template <typename Value>
 using Result = tl::expected<Value, std::string>;
@@ -63,13 +68,41 @@ private:
     mode_t umask_;
 };
 
-/// Until close_directory() root's group can make files in it, of which whoever made it is while it is another user.
-Result<std::string> make_directory(const std::string& parent)
+/// One of this user's, with all that is in it, as far as that is no directory.
+void remove_leftover(const std::string& path)
 {
+    const FileDescriptor directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    struct stat status
+    {};
+    if (!directory || ::fstat(directory.get(), &status) != 0 || status.st_uid != ::geteuid())
+        return;
+    std::error_code error;
+    for (fs::directory_iterator entry{"/proc/self/fd/" + std::to_string(directory.get()), error}, end;
+         !error && entry != end; entry.increment(error))
+        ::unlinkat(directory.get(), entry->path().filename().c_str(), 0);
+    ::rmdir(path.c_str()); // if it is still there, another name is found
+}
+
+/// A name that belongs to the claim, or one that nobody has; empty if there is none, with errno.
+std::string make_new_directory(const std::string& parent, const std::string& own_name)
+{
+    if (!own_name.empty()) {
+        auto own = parent + "/belay-" + own_name;
+        remove_leftover(own);
+        if (::mkdir(own.c_str(), S_IRWXU) == 0)
+            return own;
+    }
     auto path = parent + "/belay-XXXXXX";
+    return ::mkdtemp(path.data()) == nullptr ? std::string{} : path;
+}
+
+/// Until close_directory() root's group can make files in it, of which whoever made it is while it is another user.
+Result<std::string> make_directory(const std::string& parent, const std::string& own_name)
+{
     constexpr mode_t open_to_group = 0730;
-    if (::mkdtemp(path.data()) == nullptr || ::chmod(path.c_str(), open_to_group) != 0)
-        return tl::unexpected(failure(path, errno).value() + "; " + parent +
+    const auto path = make_new_directory(parent, own_name);
+    if (path.empty() || ::chmod(path.c_str(), open_to_group) != 0)
+        return tl::unexpected(failure(parent + "/belay-*", errno).value() + "; " + parent +
                               " must be writable: a unit needs RuntimeDirectory=everest, and nothing that makes that "
                               "read-only");
     return path;
@@ -105,8 +138,10 @@ Result<FileDescriptor> make_socket(const std::string& path, const launcher::Proc
 using Sockets = std::map<std::uint32_t, FileDescriptor>;
 
 Result<Sockets> make_sockets(const config::Configuration& configuration,
-                             const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan)
+                             const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan,
+                             bool claimed)
 {
+    const auto own_name = claimed ? std::to_string(instance_number(configuration.settings.broker)) : std::string{};
     Sockets result;
     for (std::uint32_t number = 0; number < plan.modules.size(); ++number) {
         auto& module = plan.modules[number];
@@ -114,7 +149,7 @@ Result<Sockets> make_sockets(const config::Configuration& configuration,
         if (!limit)
             continue;
         if (plan.notify_directory.empty()) {
-            auto directory = make_directory(runtime_directory(environment));
+            auto directory = make_directory(runtime_directory(environment), own_name);
             if (!directory)
                 return tl::unexpected(directory.error());
             plan.notify_directory = std::move(*directory);
@@ -137,9 +172,10 @@ Result<Sockets> make_sockets(const config::Configuration& configuration,
 } // namespace
 
 Result<Sockets> make_notify_sockets(const config::Configuration& configuration,
-                                    const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan)
+                                    const std::map<std::string, std::string>& environment, launcher::LaunchPlan& plan,
+                                    bool claimed)
 {
-    auto result = make_sockets(configuration, environment, plan);
+    auto result = make_sockets(configuration, environment, plan, claimed);
     if (!result) // there will be no launcher
         launcher::NotifyDirectory{plan}.remove();
     return result;

@@ -219,6 +219,29 @@ class Modules(Case):
                                            "File name too long")
         self.assertEqual(list(self.runtime.iterdir()), [])
 
+    def test_what_a_killed_launcher_left_is_removed_by_the_next_one(self):
+        for _ in range(2):
+            self.begin({"*": {"liveness": {"watchdog": 30}}})
+            [left] = self.runtime.iterdir()
+            self.manager.send(signal.SIGKILL)
+            self.manager.process.wait()
+            wait_until(lambda: not self.prefix.processes(), "the modules to end")
+        self.assertEqual(list(self.runtime.iterdir()), [left])
+        self.begin({"*": {"liveness": {"watchdog": 30}}})
+        self.assertEqual(self.manager.stop(), 0)
+        self.assertEqual(list(self.runtime.iterdir()), [])
+
+    def test_who_has_the_name_already_is_no_obstacle(self):
+        self.begin({"*": {"liveness": {"watchdog": 30}}})
+        [own] = self.runtime.iterdir()
+        self.assertEqual(self.manager.stop(), 0)
+        own.mkdir()
+        (own / "kept").mkdir()
+        self.begin({"*": {"liveness": {"watchdog": 30}}})
+        self.assertEqual(len(list(self.runtime.iterdir())), 2)
+        self.assertEqual(self.manager.stop(), 0)
+        self.assertEqual(list(self.runtime.iterdir()), [own])
+
     def test_module_that_has_ended_is_not_waited_for_although_somebody_says_that_it_is_ready(self):
         """Everybody on the bus can say so; a successor that is to come later has its own time."""
         self.begin({"example": {"restart": {"policy": "on-failure", "delay": 2}, "liveness": {"watchdog": 0.5}}})
