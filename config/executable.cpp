@@ -149,6 +149,16 @@ tl::expected<void, std::string> resolve_interpreter(launcher::ProcessPlan& proce
     return tl::unexpected("the interpreters of `" + process.arguments.back() + "` are scripts of scripts");
 }
 
+std::string set_id_bit(const fs::path& path)
+{
+    std::error_code error;
+    const auto mode = fs::status(path, error).permissions();
+    const auto has = [&](fs::perms bit) { return !error && (mode & bit) != fs::perms::none; };
+    if (has(fs::perms::set_uid))
+        return "the setuid bit";
+    return has(fs::perms::set_gid) ? "the setgid bit" : "";
+}
+
 std::string file_capabilities(const fs::path& path)
 {
     const std::unique_ptr<std::remove_pointer_t<cap_t>, int (*)(void*)> found{::cap_get_file(path.c_str()), ::cap_free};

@@ -26,6 +26,9 @@ bool is_rust_binary(const std::filesystem::path& path);
 /// "#!" line in the program's place, as execve(2) does. The error is a sentence: the kernel could not execute it.
 tl::expected<void, std::string> resolve_interpreter(launcher::ProcessPlan& process);
 
+/// "the setuid bit" or "the setgid bit" if the file has it; empty if it has neither.
+std::string set_id_bit(const std::filesystem::path& path);
+
 /// The capabilities setcap(8) gave the file, as cap_to_text(3) has them; empty if there are none.
 std::string file_capabilities(const std::filesystem::path& path);
 

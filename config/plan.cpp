@@ -216,11 +216,8 @@ private:
         if (const auto chosen = choose_program(configuration_, module, options_, guarded, process); !chosen)
             miss(module.id, "module `" + module.id + "` cannot be started: " + chosen.error().what,
                  chosen.error().remedy);
-        else if (const auto carried = file_capabilities(process.program); !carried.empty())
-            warn(module.id,
-                 process.program + " carries file capabilities (" + carried +
-                     "): they have no effect here, but take the ambient ones away",
-                 "setcap -r " + process.program + ", and declare what it needs under `capabilities`");
+        else
+            check_program(module, process.program);
         plan_sandbox(configuration_, module, options_, diagnostics_, process);
         return process;
     }
@@ -237,6 +234,29 @@ private:
                      "` declares capabilities, which only root can grant, and without run_as_user it "
                      "would be root",
                  "set `run_as_user` under `settings`, or remove them to start without root");
+    }
+
+    /// What the program's file would give it.
+    void check_program(const Module& module, const std::string& program)
+    {
+        const auto carried = file_capabilities(program);
+        const auto bit = set_id_bit(program);
+        const bool counts = !module.policy.sandbox.no_new_privileges;
+        const auto remedy = "setcap -r " + program + ", and declare what it needs under `capabilities`";
+        if (counts && !bit.empty())
+            complain(module.id,
+                     program + " has " + bit + ", which with `no_new_privileges: false` would make it somebody else",
+                     "chmod ug-s " + program + ", and set `user`");
+        if (counts && !carried.empty())
+            complain(module.id,
+                     program + " carries file capabilities (" + carried +
+                         "), which with `no_new_privileges: false` it would have beside the declared ones",
+                     remedy);
+        else if (!carried.empty())
+            warn(module.id,
+                 program + " carries file capabilities (" + carried +
+                     "): they have no effect here, but take the ambient ones away",
+                 remedy);
     }
 
     [[nodiscard]] std::uint32_t shutdown_timeout_ms(const std::string& id) const

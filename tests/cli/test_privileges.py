@@ -97,7 +97,26 @@ class Programs(WithPrefix):
     def test_file_capabilities(self):
         net_raw = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)  # capabilities(7): version 2, effective
         os.setxattr(self.prefix.path / MODULE / "Thing", "security.capability", net_raw)
-        self.accepted(self.prefix.check(), "carries file capabilities (cap_net_raw=ep)", "setcap -r")
+        self.allow_new_privileges(True)
+        self.refused(self.prefix.check(), "error: ", "carries file capabilities (cap_net_raw=ep), which with "
+                                          "`no_new_privileges: false` it would have beside the declared ones", "setcap -r")
+        self.allow_new_privileges(False)
+        self.accepted(self.prefix.check(), "carries file capabilities (cap_net_raw=ep): they have no effect", "setcap -r")
+
+    def test_set_id_bits(self):
+        program = self.prefix.path / MODULE / "Thing"
+        self.allow_new_privileges(True)
+        for bit, name in ((stat.S_ISUID, "setuid"), (stat.S_ISGID, "setgid")):
+            with self.subTest(name):
+                program.chmod(0o755 | bit)
+                self.refused(self.prefix.check(), f"has the {name} bit, which with `no_new_privileges: false` would make "
+                                                  "it somebody else", f"chmod ug-s {program}")
+        self.allow_new_privileges(False)
+        self.assertNotIn("setgid", self.prefix.check().stderr)
+
+    def allow_new_privileges(self, allowed):
+        text = "modules: {a: {sandbox: {no_new_privileges: false}}}\n" if allowed else ""
+        self.prefix.write("etc/everest/belay.yaml", text)
 
 
 @unittest.skipUnless(ROOT, "needs files that belong to root")
