@@ -132,13 +132,16 @@ private:
         }
         ::fcntl(plan, F_SETFD, 0);
         ::fcntl(socket, F_SETFD, 0);
-        if (*preload != '\0')
+        const char* program = BELAY_LAUNCHER;
+        if (*preload != '\0') {
             ::setenv("LD_PRELOAD", preload, 1);
+            program = BELAY_DYNAMIC_LAUNCHER;
+        }
         if (earlier_child && ::fork() == 0) {
             ::execl("/bin/sleep", "sleep", "60", nullptr);
             ::_exit(127);
         }
-        ::execl(BELAY_LAUNCHER, "launcher", "--plan-fd", std::to_string(plan).c_str(), "--control-fd",
+        ::execl(program, "launcher", "--plan-fd", std::to_string(plan).c_str(), "--control-fd",
                 std::to_string(socket).c_str(), "--manager-pid", std::to_string(manager).c_str(), nullptr);
         ::_exit(127);
     }
