@@ -99,8 +99,7 @@ void check_named_modules(Workspace& work)
         for (const auto& id : ids)
             if (std::find(known.begin(), known.end(), id) == known.end())
                 work.diagnostics.warning({}, std::string{option} + ": there is no module id `" + id + '`',
-                                         id.find(',') == id.npos ? suggest(id, known)
-                                                                 : "ids are separated by spaces");
+                                         id.find(',') == id.npos ? suggest(id, known) : "ids are separated by spaces");
     };
     check("--standalone", work.options.standalone);
     check("--ignore", work.options.ignore);

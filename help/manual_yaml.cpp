@@ -38,8 +38,10 @@ void write_belay_yaml_page(std::ostream& out)
                 "line "
                 "and the nearest valid name, by `manager --check`, too. Times are seconds, with fractions.")
         << "\n.PP\n"
-        << roff("Editors that know JSON Schema find one in share/belay/belay.json. Where Belay is a package, README.md and "
-                "an example are in share/doc/belay.") << '\n'
+        << roff("Editors that know JSON Schema find one in share/belay/belay.json. Where Belay is a package, README.md "
+                "and "
+                "an example are in share/doc/belay.")
+        << '\n'
         << ".SH KEYS\n";
     for (const auto& key : config::belay_yaml_help()) {
         const std::string_view name = key.key;
