@@ -173,6 +173,7 @@ class Manager:
             os.chown(own_fifo, user.pw_uid, user.pw_gid)
             identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups_of(user)}
         self._fifo = os.open(own_fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self._own_fifo, self._writer = own_fifo, None
         self._bytes = b""
         self.fifo_closed = False
         with open(self._log, "wb") as log, open(self._output, "wb") as output:
@@ -232,7 +233,17 @@ class Manager:
             self._bytes += part
         return self._bytes.decode().splitlines()
 
+    def hold_fifo(self):
+        """For a reload: between two managers nobody else has it open for writing."""
+        self._writer = os.open(self._own_fifo, os.O_WRONLY)
+
+    def release_fifo(self):
+        if self._writer is not None:
+            os.close(self._writer)
+        self._writer = None
+
     def close_fifo(self):
+        self.release_fifo()
         if self._fifo is not None:
             os.close(self._fifo)
         self._fifo = None

@@ -22,9 +22,7 @@ class Caller(harness.Case):
         """`before`: a command that executes its further arguments."""
         config = self.prefix.configure(MODULES, run_as_user="everest", **self.broker.settings)
         self.manager = self.start(self.prefix, config, wrap=lambda command: [*before, *command])
-        # Between two managers nobody else has the FIFO open for writing.
-        writer = os.open(self.scratch / f"manager-{self._managers}" / "status", os.O_WRONLY)
-        self.addCleanup(os.close, writer)
+        self.manager.hold_fifo()
         self.manager.wait_for("ALL_MODULES_STARTED")
 
     def begin_with_helper(self):

@@ -18,13 +18,17 @@ class Descriptors(harness.Case):
         self.broker = Broker(self)
         self.config = self.prefix.configure(MODULES, run_as_user="everest", **self.broker.settings)
 
+    def begin(self, limits):
+        self.manager = self.start(self.prefix, self.config, wrap=lambda command: ["prlimit", f"--nofile={limits}", *command])
+
     def limits(self):
         """By module: its soft and hard limit."""
         return {module: open_files(pid) for module, pid in self.manager.module_pids().items()}
 
     def test_soft_limit_is_raised_for_both_halves_alone(self):
         self.prefix.write("etc/everest/belay.yaml", "modules: {module_7: {limits: {LimitNOFILE: '32:100'}}}")
-        self.manager = self.start(self.prefix, self.config, through=("/usr/bin/prlimit", "--nofile=64:3000"))
+        self.begin("64:3000")
+        self.manager.hold_fifo()
         self.manager.wait_for("ALL_MODULES_STARTED")
         expected = dict.fromkeys(MODULES, ("64", "3000")) | {"module_7": ("32", "100")}
         self.assertEqual(self.limits(), expected)
@@ -36,7 +40,7 @@ class Descriptors(harness.Case):
         self.assertEqual(self.manager.stop(signal.SIGTERM), 0, self.manager)
 
     def test_hard_limit_that_is_too_low(self):
-        self.manager = self.start(self.prefix, self.config, through=("/usr/bin/prlimit", "--nofile=64:64"))
+        self.begin("64:64")
         self.assertEqual(self.manager.wait(), 1, self.manager)
         self.assertRegex(self.manager.log, r"launcher: 40 modules take up to \d+ open files, and the hard limit is 64; "
                                            "raise LimitNOFILE= of the unit, or `ulimit -Hn`")

@@ -54,26 +54,16 @@ class Reload(harness.Case):
 
     def begin(self, *options, modules=MODULES, wrap=list):
         self.manager = self.start(self.prefix, self.configure(modules), *options, wrap=wrap)
-        self.hold_fifo()
+        self.manager.hold_fifo()
         self.manager.wait_for("ALL_MODULES_STARTED")
 
     def begin_in_terminal(self, command):
         """The terminal. In `command`, a shell's, {} is the manager's."""
         self.manager = self.start(self.prefix, self.configure(MODULES), wrap=lambda arguments: [
             "script", "--quiet", "--command", command.format(shlex.join(map(str, arguments))), "/dev/null"])
-        self.hold_fifo()
+        self.manager.hold_fifo()
         self.manager.wait_for("ALL_MODULES_STARTED")
         return self.manager.process
-
-    def hold_fifo(self):
-        """Between two managers nobody else has it open for writing."""
-        self.writer = os.open(self.scratch / f"manager-{self._managers}" / "status", os.O_WRONLY)
-        self.addCleanup(self.close_writer)
-
-    def close_writer(self):
-        if self.writer is not None:
-            os.close(self.writer)
-        self.writer = None
 
     def reload(self, times=1):
         """One reload; `times`: how many there have been then."""
@@ -83,7 +73,7 @@ class Reload(harness.Case):
 
     def check_end(self, lines, code=0):
         self.assertEqual(self.manager.wait(), code, self.manager)
-        self.close_writer()
+        self.manager.release_fifo()
         self.assertEqual(self.manager.status(), lines, self.manager)
         self.assert_nothing_left(self.manager, self.broker)
 
@@ -261,7 +251,7 @@ class Reload(harness.Case):
     def test_while_idle(self):
         """What there was nothing of may be there now."""
         self.manager = self.start(self.prefix, self.configure({}), "--idle-on-failure")
-        self.hold_fifo()
+        self.manager.hold_fifo()
         self.manager.wait_for("MANAGER_IDLE")
         self.configure({"store": "Thing"})
         self.manager.send(signal.SIGHUP)
@@ -281,7 +271,7 @@ class Reload(harness.Case):
         for command in ("exec {}", "bash --norc -ic '{} & wait'"):
             with self.subTest(command=command):
                 terminal = self.begin_in_terminal(command)
-                self.close_writer()
+                self.manager.release_fifo()
                 terminal.kill()
                 wait_until(lambda: self.manager.status() == START + STOP, lambda: str(self.manager))
                 wait_until(lambda: not self.prefix.processes(), "the end of all")

@@ -46,7 +46,7 @@ class Dependencies(unittest.TestCase):
     def test_unknown_option(self):
         done = subprocess.run([SOURCE / "scripts/install-dependencies", "--all"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("unknown option `--all`; there are --charger, --tests and --system", done.stderr)
+        self.assertIn("unknown option `--all`; there are --charger, --tests, --system and --list", done.stderr)
 
 
 if __name__ == "__main__":
