@@ -102,6 +102,7 @@ class RunFor(unittest.TestCase):
 
 # The build directory of somebody who is not root: cmake writes there when it installs.
 AS_SOMEBODY = """
+mount -t tmpfs tmpfs "$2" && mkdir "$2/upper" "$2/work"
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$1"
 chmod a+w "$1" && chmod -R a+w "$1/systemd" && find "$1" -maxdepth 1 -name 'install_manifest*' -exec chmod a+w {} +
 exec setpriv --reuid daemon --regid daemon --clear-groups "$3" --without-root --build-dir "$1" --for 5
@@ -113,8 +114,6 @@ class WithoutRoot(unittest.TestCase):
     def setUpClass(cls):
         scratch = tempfile.TemporaryDirectory(dir="/tmp")
         cls.addClassCleanup(scratch.cleanup)
-        for name in ("upper", "work"):
-            (Path(scratch.name) / name).mkdir()
         cls.done = subprocess.run(["unshare", "--mount", "sh", "-euc", AS_SOMEBODY, "sh", BUILD_DIRECTORY, scratch.name,
                                    str(RUN)], capture_output=True, text=True, timeout=DEADLINE_S, check=False, cwd="/")
         cls.rows = {match["id"]: match for match in map(ROW.match, cls.done.stdout.splitlines()) if match}

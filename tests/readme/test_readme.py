@@ -34,7 +34,7 @@ class Readme(unittest.TestCase):
         self.prefix = pathlib.Path(scratch.name) / "everest"
 
     def run_command(self, command):
-        environment = dict(os.environ, PREFIX=str(self.prefix), CONFIG="config")  # the example's
+        environment = dict(os.environ, PREFIX=str(self.prefix), CONFIG=str(self.prefix / "etc/everest/config.yaml"))
         done = subprocess.run(["bash", "-euc", command], cwd=SOURCE, env=environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=15 * MINUTES)
         self.assertEqual(0, done.returncode, f"{command}\n{done.stdout}")
