@@ -108,6 +108,18 @@ std::string summary(const config::Diagnostics& diagnostics)
     return counted(errors, "error") + (warnings == 0 ? "" : ", " + counted(warnings, "warning"));
 }
 
+std::string first_error(const config::Diagnostics& diagnostics)
+{
+    const auto is_error = [](const config::Diagnostic& one) { return one.severity == config::Severity::error; };
+    const auto found = std::find_if(diagnostics.all().begin(), diagnostics.all().end(), is_error);
+    if (found == diagnostics.all().end())
+        return {};
+    const auto& place = found->location;
+    const auto line = place.line == 0 ? "" : ':' + std::to_string(place.line);
+    const auto file = fs::path{place.file}.filename().string() + line;
+    return (place.file.empty() ? "" : file + ": ") + found->message;
+}
+
 Result dump(const config::Configuration& configuration, const std::string& directory)
 {
     auto result = create(directory);

@@ -34,6 +34,9 @@ void print(const config::Diagnostics& diagnostics);
 /// "3 errors, 1 warning"; "1 error".
 std::string summary(const config::Diagnostics& diagnostics);
 
+/// "charger.yaml:3: what is wrong"; empty without an error.
+std::string first_error(const config::Diagnostics& diagnostics);
+
 /// `--check`: also looks at what only this machine can answer: users, programs, the trust rule, capabilities, the
 /// watchdog. What is missing here may be there on the charger: what a start would refuse is a warning. Dumps if asked
 /// to and if valid. Returns the exit code. `diagnostics`: what loading found.

@@ -257,7 +257,7 @@ Result<Judgement> judge(const config::Configuration& configuration, const Option
         result.plan = config::make_plan(configuration, plan_options(options, starter, *owner), result.found);
     }
     if (!result.plan)
-        result.refusal.emplace(nothing_done(starter) + summary(result.found), true);
+        result.refusal.emplace(nothing_done(starter) + summary(result.found), true, first_error(result.found));
     if (!result.plan && options.starts_nothing()) // all reasons at once
         result.plan = config::make_plan(configuration, plan_options_elsewhere(options, *owner), result.elsewhere);
     if (result.plan)

@@ -20,9 +20,12 @@ struct Refusal
 {
     std::string why;
     bool until_changed = false; ///< trying again is of no use: somebody must change a file first
+    std::string first_error;    ///< that was printed before, for who sees one line; may be empty
 
     Refusal(std::string sentence) : why(std::move(sentence)) {} // NOLINT(google-explicit-constructor)
-    Refusal(std::string sentence, bool permanent) : why(std::move(sentence)), until_changed(permanent) {}
+    Refusal(std::string sentence, bool permanent, std::string first = {})
+        : why(std::move(sentence)), until_changed(permanent), first_error(std::move(first))
+    {}
 };
 
 /// Whose start is judged.

@@ -50,7 +50,8 @@ int fail(const Options& options, const Refusal& refusal)
     const char* socket = std::getenv("NOTIFY_SOCKET");
     if (socket == nullptr || options.judge || options.check_start) // to whom nobody listens
         return 1;
-    launcher::ServiceManager{socket}.status(refusal.why);
+    launcher::ServiceManager{socket}.status(refusal.why +
+                                            (refusal.first_error.empty() ? "" : "; " + refusal.first_error));
     return refusal.until_changed ? launcher::exit_configuration : 1;
 }
 
@@ -177,7 +178,8 @@ int main(int argc, char** argv)
             check(*configuration, options, std::move(diagnostics))); // to take it apart would be a tenth of the time
     print(diagnostics);
     if (!configuration)
-        return fail(options, {"the configuration is invalid: " + summary(diagnostics), configuration.error().by_root});
+        return fail(options, {"the configuration is invalid: " + summary(diagnostics), configuration.error().by_root,
+                              first_error(diagnostics)});
     const auto code = start(*configuration, options, std::move(*fifo));
     return code ? *code : fail(options, code.error());
 }

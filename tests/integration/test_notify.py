@@ -187,7 +187,8 @@ class Notify(harness.Case):
     def test_a_wrong_configuration(self):
         self.begin(modules={"store": "Nothing"})
         self.check_end(CONFIGURATION_ERROR)
-        self.assertEqual(self.texts(), ["STATUS=the configuration is invalid: 1 error"])
+        [text] = self.texts()
+        self.assertRegex(text, r"^STATUS=the configuration is invalid: 1 error; charger\.yaml:\d+: the module `Nothing` is ")
 
     def test_a_wrong_value_of_others(self):
         """Who may write the overlay cannot end the service for good."""
@@ -199,7 +200,8 @@ class Notify(harness.Case):
                 (directory / "charger.yaml").write_text(text)
                 before = len(self.texts())
                 self.assertEqual(self.begin().wait(), 1)
-                self.assertEqual(self.texts(before), ["STATUS=the configuration is invalid: 1 error"])
+                [status] = self.texts(before)
+                self.assertRegex(status, r"^STATUS=the configuration is invalid: 1 error; charger\.yaml:1: ")
 
     def test_a_wrong_command_line(self):
         """In /etc/default/everest, for example."""
@@ -212,7 +214,7 @@ class Notify(harness.Case):
     def test_a_user_that_is_missing(self):
         self.begin(belay="manager: {user: nobody-of-that-name}")
         self.check_end(CONFIGURATION_ERROR)
-        self.assertIn("STATUS=nothing was started: 1 error", self.texts())
+        self.assertRegex(self.texts()[-1], "^STATUS=nothing was started: 1 error; belay.yaml:1: .*nobody-of-that-name")
 
     def test_a_file_that_others_can_write(self):
         os.chmod(self.prefix.path / "bin/manager", 0o777)
