@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <functional>
 #include <future>
 #include <random>
@@ -155,9 +156,9 @@ TEST_CASE("bad files are refused, whichever they are")
             put(file);
             LoadOptions options;
             options.config = (prefix.path / "etc/everest/c.yaml").string();
-            const auto begin = std::chrono::steady_clock::now();
+            const auto begin = std::clock(); // of this process: others do not count
             const auto result = prefix.load_as(options);
-            CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+            CHECK(std::clock() - begin < 5 * CLOCKS_PER_SEC);
             const bool missing = std::string_view{name} == "missing";
             // A schema with keys of its own is one that asks for nothing.
             const bool harmless =

@@ -109,7 +109,9 @@ class Reload(harness.Case):
         open_files, privileges = descriptors(self.manager.pid), self.privileges()
         for times in range(2, 21):
             self.reload(times)
-            self.assertEqual((descriptors(self.manager.pid), self.privileges()), (open_files, privileges))
+            self.assertEqual(self.privileges(), privileges)
+            wait_until(lambda: descriptors(self.manager.pid) == open_files,
+                       lambda: f"{descriptors(self.manager.pid)}, where there were {open_files}")
         self.assertNotIn("nested", self.manager.log)
         self.manager.send(signal.SIGINT)
         self.check_end(START + 20 * (RELOAD + START) + STOP)
