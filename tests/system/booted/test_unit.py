@@ -76,10 +76,11 @@ class Unit(charger.RunningCase):
         self.policy("modules: {meter: {shutdown: {timeout: 5}}}")
         self.drop_in("TimeoutStopSec=1")
         self.everest.systemctl("restart")
-        self.stop_process(self.charger.modules()["meter"])
+        meter = self.charger.modules()["meter"]
+        self.stop_process(meter)
         self.everest.systemctl("stop")
         self.assertEqual(self.everest.show("ActiveState", "Result"), {"ActiveState": "inactive", "Result": "success"})
-        self.assertIn("did not end within 5.0 s of SIGTERM", self.messages("meter (pid")[-2])
+        wait_until(lambda: self.messages(f"meter (pid {meter}): did not end within 5.0 s of SIGTERM"), self.everest.describe)
 
     def test_a_manager_that_hangs_does_not_hold_up_a_stop(self):
         """The launcher stops the modules then; it has told systemd how long that takes."""
