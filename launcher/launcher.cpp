@@ -76,7 +76,9 @@ int Launcher::run()
         signal_tree(i, SIGKILL);
     equipment_.record.settle(orderly_stop_factor * plan_.stop_timeout_ms);
     const auto reach = plan_.signal_domain && reaches_nobody_else() ? Reach::everybody : Reach::children;
-    const bool nobody_left = kill_leftovers(inherited(), timeout, reach);
+    // In a signal domain whoever was there before is out of reach, and not to be waited for.
+    const auto spared = reach == Reach::everybody ? inherited() : std::span<pid_t>{};
+    const bool nobody_left = kill_leftovers(spared, timeout, reach);
     equipment_.control_groups.remove();
     if (!nobody_left || told_to_stop_)
         reloads_ = false;

@@ -48,11 +48,11 @@ pid_t reap_one(std::span<pid_t> spared) noexcept
     return pid;
 }
 
-/// The kernel's own list is not enough: somebody who ends meanwhile may hide another one.
+/// Where there is a child. The kernel's own list is not enough: somebody who ends meanwhile may hide another one.
 bool only_spared_left(std::span<const pid_t> spared, std::span<pid_t> scratch) noexcept
 {
     const auto children = scratch.first(list_children_by_search(scratch));
-    return children.size() < scratch.size() &&
+    return !children.empty() && children.size() < scratch.size() &&
            std::all_of(children.begin(), children.end(), [&](pid_t pid) { return contains(spared, pid); });
 }
 

@@ -3,8 +3,8 @@
 // The launcher as a manager sees it that was taken over: the real class over a real socket, real modules as an
 // unprivileged user. Guaranteed whatever it says, in which order, with whatever descriptors: the launcher does not
 // crash; it starts only what the plan names, as the plan says, and only when asked; it signals nobody but its own
-// children, and them only with TERM, KILL and ABRT; systemd hears no more than the protocol has words for; and it ends
-// soon after the manager, with nothing left behind.
+// children, and them only with TERM, KILL, ABRT and the CONT after it; systemd hears no more than the protocol has
+// words for; and it ends soon after the manager, with nothing left behind.
 //
 // The first byte of an input: 1: the manager is also a process; 2: output through pipes. The rest is the script of
 // hostile_manager.hpp. Without root the modules keep this process's user.
@@ -55,7 +55,8 @@ extern "C" int kill(pid_t pid, int number) noexcept
 {
     if (::getpid() == this_process) {
         require(is_own_child(pid < 0 ? -pid : pid), "only children of the launcher are signalled");
-        require(number == SIGTERM || number == SIGKILL || number == SIGABRT, "only with TERM, KILL and ABRT");
+        require(number == SIGTERM || number == SIGKILL || number == SIGABRT || number == SIGCONT,
+                "only with TERM, KILL, ABRT and CONT");
     }
     return static_cast<int>(::syscall(SYS_kill, pid, number));
 }
